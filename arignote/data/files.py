@@ -1,0 +1,262 @@
+"""Pickles, tables and checkpoints.
+
+A checkpoint is a gzip file of two pickles, one after the other: a dictionary that describes it, with a checksum of what
+follows; and the state of a network and its training, plain data and numpy arrays only.
+"""
+
+import gzip
+import hashlib
+import importlib
+import io
+import pickle
+import time
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arignote import __version__
+from arignote.data import atomic, unpickle
+
+FORMAT = "arignote checkpoint"
+FORMAT_VERSION = 1
+# Weights are noise to a compressor: hard work on them gains a tenth and costs a second. See benchmarks/.
+COMPRESSION = 1
+# What can be read back, and where it is made. A file names an entry, never a module. The class is looked up when it is
+# needed, so that data can be read without an engine.
+STORABLE = {"NNClassifier": "arignote.nnets.nets"}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint or a pickle cannot be read; nothing in it was run."""
+
+
+def read_pickle(name: str | Path, trusted: bool = False) -> Any:
+    """Read a pickle, compressed by gzip or not, written by Python 2 or 3.
+
+    Parameters
+    ----------
+    name : str or Path
+    trusted : bool, optional
+        A pickle can run any program. By default, only plain data and numpy arrays are read, and nothing is run. True
+        reads anything, with Python's own pickle: for files of your own.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    CheckpointError
+        If the file is damaged, or asks for more than plain data and arrays.
+
+    Examples
+    --------
+    >>> from arignote import sample_data
+    >>> train, valid, test = read_pickle(sample_data.mnist)
+    >>> train[0].shape, valid[0].shape, test[0].shape
+    ((50000, 784), (10000, 784), (10000, 784))
+    """
+    content = _read_bytes(name)
+    if trusted:
+        return pickle.loads(content, encoding="latin1")
+    try:
+        return unpickle.loads(content)[0]
+    except unpickle.PickleError as error:
+        attempt = "read_pickle(..., trusted=True) if you know who wrote it"
+        raise CheckpointError(f"{name}: {error}; try {attempt}") from error
+
+
+def read_csv(name: str | Path, label: str | int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Read features and labels from a table of numbers, separated by commas.
+
+    Parameters
+    ----------
+    name : str or Path
+        May be compressed (.gz).
+    label : str or int, optional
+        Name or number of the column of labels. By default the column named "label", "labels", "target", "class" or
+        "y", else the last one.
+
+    Returns
+    -------
+    features : float32 array, shape (n_rows, n_columns - 1)
+    labels : float64 array, shape (n_rows,)
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or a field is not a number.
+    """
+    text = _read_bytes(name).decode("utf-8-sig")
+    first_line = text.split("\n", 1)[0].strip()
+    header = [field.strip().strip('"') for field in first_line.split(",")]
+    has_header = not all(_is_number(field) for field in header)
+    try:
+        table = np.loadtxt(io.StringIO(text), delimiter=",", skiprows=int(has_header), ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"{name}: got {error}; need numbers separated by commas; try another file") from error
+    column = _label_column(header if has_header else [], table.shape[1], label, name)
+    return np.delete(table, column, axis=1).astype(np.float32), table[:, column]
+
+
+def read_array(name: str | Path) -> np.ndarray:
+    """Read an array from a .npy file (left on the disk, and read as it is used), a .csv file or a pickle."""
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"got the file name {str(name)!r}; need a file that exists; try another path")
+    if path.suffix == ".npy":
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    if path.name.endswith((".csv", ".csv.gz")):
+        return np.loadtxt(path, delimiter=",", ndmin=1)
+    return read_pickle(path)
+
+
+def read_data(name: str | Path) -> Any:
+    """Read what `fit` can train on from a file: features and labels, or three pairs of them.
+
+    Parameters
+    ----------
+    name : str or Path
+        A .csv file (see `read_csv`), or a pickle of (X, y) or of ((X, y), (X, y), (X, y)).
+    """
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"got the file name {str(name)!r}; need a file that exists; try another path")
+    return read_csv(path) if path.name.endswith((".csv", ".csv.gz")) else read_pickle(path)
+
+
+def checkpoint_path(name: str | Path, kind: str | None = None) -> Path:
+    """Return the file that a checkpoint `DIR/STEM` is kept in: ``DIR/STEM_last.pkl.gz``, or another kind than last.
+
+    The full name of a file is returned as it is.
+
+    Examples
+    --------
+    >>> checkpoint_path("runs/mnist", "best_model").name
+    'mnist_best_model.pkl.gz'
+    """
+    path = Path(name)
+    if kind is None and path.name.endswith((".pkl", ".pkl.gz")):
+        return path
+    return path.with_name(f"{path.name}_{kind or 'last'}.pkl.gz")
+
+
+def checkpoint_write(name: str | Path, model: Any, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write a classifier to a file, which is replaced in one step.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file name that ends in .pkl.gz, or ``DIR/STEM``, which is written to ``DIR/STEM_last.pkl.gz``.
+    model : NNClassifier
+    metadata : dict, optional
+        Stored with it; see `checkpoint_read`. Plain data.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    path = checkpoint_path(name)
+    state = pickle.dumps(model.__getstate__(), protocol=4)
+    header = dict(metadata or {}) | {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "arignote_version": __version__,
+        "model_type": type(model).__name__,
+        "model_name": model.name,
+        "utc_time": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+        "n_bytes": len(state),
+        "sha256": hashlib.sha256(state).hexdigest(),
+    }
+    content = pickle.dumps(header, protocol=4) + state
+    unpickle.loads(content)  # metadata that could be written but not read back are refused now
+    atomic.write(path, lambda file: file.write(gzip.compress(content, COMPRESSION)))
+    return path
+
+
+def checkpoint_read(name: str | Path, get_metadata: bool = False) -> Any:
+    """Read a classifier that can predict at once, and whose `fit` goes on where it was stored.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file name, or ``DIR/STEM``, which is read from ``DIR/STEM_last.pkl.gz``.
+    get_metadata : bool, optional
+        Return the dictionary stored with it, too.
+
+    Returns
+    -------
+    NNClassifier, or a pair (NNClassifier, dict)
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    CheckpointError
+        If the file is damaged, is no checkpoint, or needs code that this program does not have.
+    """
+    path = checkpoint_path(name)
+    content = _read_bytes(path)
+    try:
+        header, end = unpickle.loads(content)
+        _check_header(header, content[end:])
+        state, _ = unpickle.loads(content, end)
+        model = _model_class(header["model_type"]).from_state(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (unpickle.PickleError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({error})") from error
+    return (model, header) if get_metadata else model
+
+
+def _check_header(header: Any, state: bytes) -> None:
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CheckpointError("got a file that is no Arignote checkpoint; need one; try files.read_pickle for data")
+    if header.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"got format version {header.get('format_version')}; need {FORMAT_VERSION}; try another Arignote"
+        )
+    if header.get("n_bytes") != len(state) or header.get("sha256") != hashlib.sha256(state).hexdigest():
+        raise CheckpointError("got a damaged file, whose checksum does not fit; need a whole one; try a copy of it")
+
+
+def _model_class(name: str) -> type:
+    if name not in STORABLE:
+        raise CheckpointError(f"got a {name!r}; need one of {', '.join(STORABLE)}")
+    return getattr(importlib.import_module(STORABLE[name]), name)
+
+
+def _read_bytes(name: str | Path) -> bytes:
+    """Return the content of a file, unpacked if it is compressed."""
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"got the file name {str(name)!r}; need a file that exists; try another path")
+    content = path.read_bytes()
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise CheckpointError(f"{name}: got a damaged gzip file ({error}); need a whole one; try a copy") from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _label_column(header: list[str], n_columns: int, label: str | int | None, name: str | Path) -> int:
+    """Return the number of the column of labels."""
+    if isinstance(label, int) and -n_columns <= label < n_columns:
+        return label % n_columns
+    if label is None:
+        usual = [i for i, field in enumerate(header) if field.lower() in ("label", "labels", "target", "class", "y")]
+        return usual[0] if usual else n_columns - 1
+    if label in header:
+        return header.index(label)
+    raise ValueError(f"{name}: got label={label!r}; need one of the columns; try one of {header or range(n_columns)}")

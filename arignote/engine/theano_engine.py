@@ -1,0 +1,129 @@
+"""Theano 1.0.5 behind the door: import it, set up, and give its parts the door's names."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from arignote.engine.theano_flags import check_versions, theano_configured
+
+check_versions()
+imported_before = "theano" in sys.modules
+if imported_before:
+    import theano
+
+    if not theano.config.blas.ldflags:
+        warnings.warn(
+            "got a Theano that was imported before Arignote and has no BLAS; need blas.ldflags for fast matrix "
+            "products; try importing arignote.nnets first, or THEANO_FLAGS='blas.ldflags=-lopenblas'",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+else:
+    with theano_configured(), warnings.catch_warnings():
+        # Theano's own deprecation warnings are no news to the user, who cannot mend them.
+        warnings.simplefilter("ignore")
+        import theano
+
+import theano.tensor as tensor  # noqa: E402
+import theano.tensor.nnet as nnet  # noqa: E402
+from theano import grad, shared  # noqa: E402
+from theano.gof import Apply, COp  # noqa: E402
+from theano.gradient import disconnected_type  # noqa: E402
+from theano.tensor.signal.pool import pool_2d  # noqa: E402
+
+__all__ = ["Apply", "COp", "disconnected_type", "grad", "shared", "tensor"]
+
+# The name of the mode that functions are compiled in; None is the user's. It is handed to Theano with each function,
+# since Theano keeps the first default mode that it makes, and does not notice when the setting changes to another.
+compile_mode = None
+
+softmax = nnet.softmax
+sigmoid = nnet.sigmoid
+cross_entropy = nnet.categorical_crossentropy
+binary_cross_entropy = nnet.binary_crossentropy
+
+
+def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
+    """Compile inputs, outputs and updates of shared variables into a callable."""
+    return theano.function(inputs, outputs, updates=updates, on_unused_input=on_unused_input, mode=compile_mode)
+
+
+def convolve(images, filters, stride: tuple[int, int] = (1, 1)):
+    """Correlate images with filters where they overlap in full (no filter is flipped, nothing is padded).
+
+    Parameters
+    ----------
+    images : symbolic, shape (n, channels, rows, columns)
+    filters : symbolic, shape (n_filters, channels, filter_rows, filter_columns)
+    stride : pair of int
+        Distance of neighbouring filter positions, in pixels.
+
+    Returns
+    -------
+    symbolic, shape (n, n_filters, (rows - filter_rows) // stride[0] + 1, (columns - filter_columns) // stride[1] + 1)
+    """
+    return nnet.conv2d(images, filters, subsample=stride, border_mode="valid", filter_flip=False)
+
+
+def max_pool(images, pool_shape: tuple[int, int], stride: tuple[int, int]):
+    """Take the largest value of each window; rows and columns that fill no whole window are left out.
+
+    Parameters
+    ----------
+    images : symbolic, shape (n, channels, rows, columns)
+    pool_shape, stride : pair of int
+        Size and distance of the windows, in pixels.
+
+    Returns
+    -------
+    symbolic, shape (n, channels, (rows - pool_shape[0]) // stride[0] + 1, (columns - pool_shape[1]) // stride[1] + 1)
+    """
+    return pool_2d(images, ws=pool_shape, stride=stride, mode="max", ignore_border=True)
+
+
+def float_type() -> str:
+    """Return the dtype of the numbers that a network computes with: "float32" unless the user set ``floatX``."""
+    return theano.config.floatX
+
+
+@contextmanager
+def use_float(dtype: str) -> Iterator[None]:
+    """Build and compile networks with another float type inside this block ("float64" to check gradients)."""
+    with theano.configparser.change_flags(floatX=dtype):
+        yield
+
+
+@contextmanager
+def quick_compile() -> Iterator[None]:
+    """Inside this block functions are compiled without C: in a moment, to run slowly. Made for tests.
+
+    Convolutions and pools exist in C only, and cannot be run so.
+    """
+    global compile_mode
+    earlier, compile_mode = compile_mode, "FAST_COMPILE"
+    try:
+        yield
+    finally:
+        compile_mode = earlier
+
+
+def describe() -> dict[str, str]:
+    """Say what runs: engine, versions, BLAS, compiler, float type and compile cache.
+
+    Examples
+    --------
+    >>> describe()["engine"]
+    'theano'
+    """
+    return {
+        "engine": "theano",
+        "version": theano.__version__,
+        "numpy": np.__version__,
+        "blas": theano.config.blas.ldflags.split(" -D")[0],
+        "compiler": theano.config.cxx,
+        "float": theano.config.floatX,
+        "cache": theano.config.compiledir,
+    }

@@ -1,0 +1,1 @@
+"""Networks: activations, layers, update rules, the classifier and its training."""

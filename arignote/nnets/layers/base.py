@@ -1,0 +1,267 @@
+"""What a layer is.
+
+A layer of your own is a class with one method::
+
+    class ScaleLayer(Layer):
+        def expression(self, x):
+            return 2 * x
+
+From then on ``["ScaleLayer"]`` works in a network's definition, as does ``[ScaleLayer]``. A layer that changes the
+shape writes `output_shape_for` too; one that learns writes `create_params`, and calls `add_param` there.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from arignote import engine
+from arignote.engine import tensor
+from arignote.util import checks, streams
+
+LAYERS: dict[str, type["Layer"]] = {}
+"""Every layer class that a definition can name. A subclass of `Layer` enters itself, unless it is `abstract`."""
+
+Shape = tuple[int, ...]
+
+
+@dataclass
+class Surroundings:
+    """What a layer is told of the network around it when it is built.
+
+    Parameters
+    ----------
+    seed : int
+        Weights are drawn from streams with this seed.
+    dropout_seed : int
+        Dropout masks are drawn from streams with this seed.
+    position : symbolic int64 vector of length 3
+        Where training stands: (epoch, batch, shard).
+    """
+
+    seed: int
+    dropout_seed: int
+    position: Any
+
+
+class Layer:
+    """A step of a network: a shape and an expression, and perhaps parameters.
+
+    Parameters
+    ----------
+    name : str, optional
+        For display, and as the first part of the names of the layer's parameters (``fc1.W``). By default the network
+        gives one: ``short_name`` and a number.
+
+    Attributes
+    ----------
+    input_shape, output_shape : tuple of int
+        Shape of one example, (n_units,) or (channels, rows, columns), whatever the order in memory is.
+    layout : {"bc01", "c01b"}
+        Order in which images lie in the arrays that come in: b for batch, c for channel, 0 and 1 for row and column.
+    params : dict of str to shared variable
+        The layer's parameters, by their names in the layer (``W``, not ``fc1.W``).
+    training : bool
+        True in the network that is trained, False in its deterministic twin.
+    output : symbolic
+        What comes out of the layer, in its network.
+    """
+
+    short_name: ClassVar[str] = "layer"
+    training: bool = True
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs):
+        super().__init_subclass__(**kwargs)
+        known = LAYERS.get(cls.__name__)
+        if known is not None and known.__module__.startswith("arignote.") and known.__module__ != cls.__module__:
+            raise ValueError(
+                f"got a layer class named {cls.__name__!r}, which is taken; need a name of your own; "
+                f"try class My{cls.__name__}"
+            )
+        if not abstract:
+            LAYERS[cls.__name__] = cls
+
+    def __init__(self, name: str | None = None):
+        if name is not None and (not isinstance(name, str) or not name or "." in name):
+            raise ValueError(f'got name={name!r}; need a text without "."; try name="fc1"')
+        self.name = name
+        self.params: dict[str, Any] = {}
+        self.layout = "bc01"
+
+    # -- to be written by a layer ------------------------------------------------------------------------------------
+
+    def expression(self, x):
+        """Return the layer's output for input `x`, a symbolic array of shape (n, *input_shape) in `layout` order."""
+        raise NotImplementedError(f"{type(self).__name__} must define expression(self, x)")
+
+    def output_shape_for(self, input_shape: Shape) -> Shape:
+        """Return the shape of one example of the output. Call `self.refuse` for an input that does not fit."""
+        return input_shape
+
+    def output_layout(self) -> str:
+        """Return the order of the output in memory; most layers keep that of their input."""
+        return self.layout
+
+    def create_params(self) -> None:
+        """Call `add_param` for each parameter. Shapes are known by now."""
+
+    # -- what a layer can use ----------------------------------------------------------------------------------------
+
+    def add_param(self, name: str, value: np.ndarray | Callable[[np.random.Generator], np.ndarray]):
+        """Create a parameter.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the layer, e.g. "W".
+        value : array, or callable
+            What it starts from; a function is given a random generator of the parameter's own.
+
+        Returns
+        -------
+        shared variable
+        """
+        if callable(value):
+            value = value(streams.generator(self.surroundings.seed, f"initial {self.name}.{name}"))
+        value = np.ascontiguousarray(value, dtype=engine.float_type())
+        self.params[name] = engine.shared(value, name=f"{self.name}.{name}")
+        return self.params[name]
+
+    def refuse(self, need: str, attempt: str):
+        """Raise an error that says this layer cannot follow the one before it."""
+        raise ValueError(f"{self}: got an input of shape {self.input_shape}; need {need}; try {attempt}")
+
+    def require_images(self) -> None:
+        """Refuse an input that is not (channels, rows, columns)."""
+        if len(self.input_shape) != 3:
+            self.refuse(
+                "images of shape (channels, rows, columns)",
+                'starting the network with ["InputImageLayer", {"n_images": 1, "n_pixels": (28, 28)}], '
+                "and putting layers of images before dense layers",
+            )
+
+    def as_bc01(self, x):
+        """Return images that come in, in the order (batch, channel, row, column)."""
+        return x.dimshuffle(3, 0, 1, 2) if self.layout == "c01b" and x.ndim == 4 else x
+
+    def as_layout(self, x):
+        """Return images, given as (batch, channel, row, column), in the order of the input."""
+        return x.dimshuffle(1, 2, 3, 0) if self.layout == "c01b" and x.ndim == 4 else x
+
+    # -- what the network calls --------------------------------------------------------------------------------------
+
+    def connect(self, input_shape: Shape, layout: str, surroundings: Surroundings) -> None:
+        """Learn what comes in, work out what goes out, and create the parameters."""
+        self.input_shape = tuple(input_shape)
+        self.layout = layout
+        self.surroundings = surroundings
+        self.output_shape = tuple(self.output_shape_for(self.input_shape))
+        if any(size < 1 for size in self.output_shape):
+            self.refuse(f"one large enough to leave something (the output would be {self.output_shape})",
+                        "smaller filters or pools, or larger images")  # fmt: skip
+        self.create_params()
+
+    def twin(self) -> "Layer":
+        """Return a copy for the deterministic network, which shares this layer's parameters."""
+        twin = copy.copy(self)
+        twin.training = False
+        return twin
+
+    def penalty(self):
+        """Return what the layer adds to the training loss, symbolic, or 0."""
+        return 0
+
+    def constrain(self, name: str, value):
+        """Return the new `value` of a parameter after an update, symbolic, changed to keep the layer's limits."""
+        return value
+
+    def is_fixed(self, name: str) -> bool:
+        """Say whether training leaves this parameter alone."""
+        return False
+
+    def __str__(self) -> str:
+        return f'layer "{self.name}" ({type(self).__name__})' if self.name else type(self).__name__
+
+    def __repr__(self) -> str:
+        shapes = f" {self.input_shape} -> {self.output_shape}" if hasattr(self, "output_shape") else ""
+        return f"<{self}{shapes}>"
+
+
+class WeightLayer(Layer, abstract=True):
+    """A layer with weights, and what can be asked of weights.
+
+    Parameters
+    ----------
+    name : str, optional
+    l1, l2 : float, optional
+        The training loss gains ``l1 * sum(abs(W))`` and ``l2 * sum(W**2)``. By default 0.
+    maxnorm : float, optional
+        After each update, the incoming weights of a unit (a filter, in a convolution) whose Euclidean norm is larger
+        are scaled down to this norm. Srivastava et al., JMLR 15 (2014), section 5.1.
+    fix_params : bool or list of str, optional
+        Training leaves all parameters alone (True), or those whose names begin with one of these texts.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        maxnorm: float | None = None,
+        fix_params: bool | Sequence[str] = False,
+    ):
+        super().__init__(name)
+        self.l1 = checks.number(l1, "l1", least=0)
+        self.l2 = checks.number(l2, "l2", least=0)
+        self.maxnorm = None if maxnorm is None else checks.number(maxnorm, "maxnorm", least=1e-12)
+        if isinstance(fix_params, str):
+            fix_params = [fix_params]
+        if not isinstance(fix_params, bool) and not all(isinstance(name, str) for name in fix_params):
+            raise ValueError(f'got fix_params={fix_params!r}; need True or a list of names; try fix_params=["W"]')
+        self.fix_params = fix_params if isinstance(fix_params, bool) else list(fix_params)
+        # Name of each weight -> the axes along which one unit's incoming weights lie.
+        self.weights: dict[str, tuple[int, ...]] = {}
+
+    def add_weight(self, name: str, value, incoming_axes: tuple[int, ...]):
+        """Create a parameter to which l1, l2 and maxnorm apply; `incoming_axes` hold the weights of one unit."""
+        self.weights[name] = incoming_axes
+        return self.add_param(name, value)
+
+    def connect(self, input_shape, layout, surroundings):
+        super().connect(input_shape, layout, surroundings)
+        for beginning in self.fix_params if isinstance(self.fix_params, list) else []:
+            if not any(name.startswith(beginning) for name in self.params):
+                raise ValueError(
+                    f"{self}: got fix_params with {beginning!r}; need the beginning of a parameter's name; "
+                    f"{checks.suggestion(beginning, self.params)}"
+                )
+
+    def penalty(self):
+        total = 0
+        for name in self.weights:
+            if self.l1:
+                total += self.l1 * abs(self.params[name]).sum()
+            if self.l2:
+                total += self.l2 * (self.params[name] ** 2).sum()
+        return total
+
+    def constrain(self, name, value):
+        if self.maxnorm is None or name not in self.weights:
+            return value
+        squares = (value**2).sum(axis=self.weights[name], keepdims=True)
+        # The floor keeps 0 / 0 out of units whose weights are all zero.
+        return value * tensor.minimum(1, self.maxnorm / tensor.sqrt(tensor.maximum(squares, 1e-30)))
+
+    def is_fixed(self, name):
+        if isinstance(self.fix_params, bool):
+            return self.fix_params
+        return any(name.startswith(beginning) for beginning in self.fix_params)
+
+
+def parameters_of(layer_class: type[Layer]) -> tuple[list[str], list[str]]:
+    """Return the names of all parameters of a layer's definition, and of those that must be given."""
+    signature = inspect.signature(layer_class).parameters.values()
+    return [p.name for p in signature], [p.name for p in signature if p.default is p.empty]

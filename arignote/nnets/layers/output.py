@@ -1,0 +1,214 @@
+"""Layers at the end of a network: probabilities and losses.
+
+A loss is a method of the output layer that takes the symbolic labels and returns a symbolic scalar, the mean over the
+batch. ``train_loss="my_loss"`` in `fit` calls the method ``my_loss`` of an output layer of your own.
+"""
+
+import inspect
+from collections.abc import Sequence
+
+import numpy as np
+
+from arignote.engine import binary_cross_entropy, cross_entropy, sigmoid, softmax, tensor
+from arignote.nnets.layers.base import Layer, WeightLayer
+from arignote.nnets.layers.dense import as_vectors
+from arignote.util import checks
+
+
+class OutputLayer(Layer, abstract=True):
+    """What every output layer has, and what an output layer of your own can replace.
+
+    The output is the probability of each class, of shape (n, n_classes); labels are class numbers.
+    """
+
+    short_name = "output"
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return self.output_shape[0]
+
+    def nll(self, y):
+        """Return the mean negative log likelihood of the labels."""
+        return cross_entropy(self.output, y).mean()
+
+    def error(self, y):
+        """Return the fraction of examples whose most probable class is not their label."""
+        return tensor.neq(tensor.argmax(self.output, axis=1), y).mean()
+
+    def losses(self) -> list[str]:
+        """Return the names of this layer's losses: its methods with the signature ``loss(self, y)``."""
+        methods = inspect.getmembers(type(self), inspect.isfunction)
+        return [name for name, method in methods if list(inspect.signature(method).parameters) == ["self", "y"]]
+
+    def label_symbol(self):
+        """Return the symbolic labels of a batch."""
+        return tensor.ivector("y")
+
+    def prepare_labels(self, labels: np.ndarray, first_row: int = 0) -> np.ndarray:
+        """Check the labels of some rows and return them as the network takes them.
+
+        Raises
+        ------
+        ValueError
+            If a label is not a whole number in 0 ... n_classes - 1; the message names the first such row.
+        """
+        labels = np.asarray(labels)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.ndim != 1:
+            raise ValueError(
+                f"got labels of shape {labels.shape}; need one class number for each row; "
+                "try labels.argmax(axis=1) for one-hot labels, or a MultilabelOutputLayer"
+            )
+        require_numbers(labels)
+        bad = ~((labels >= 0) & (labels < self.n_classes) & (labels == np.floor(labels)))
+        if bad.any():
+            row = int(bad.argmax())
+            raise ValueError(
+                f"got the label {labels[row]!r} in row {first_row + row}; need whole numbers from 0 to "
+                f"{self.n_classes - 1} ({self} has n_classes={self.n_classes}); try numbering the classes from 0"
+            )
+        return labels.astype(np.int32)
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Turn probabilities, shape (n, n_classes), into predicted classes, int64 of shape (n,)."""
+        return probabilities.argmax(axis=1)
+
+    def count_right(self, predicted: np.ndarray, labels: np.ndarray) -> float:
+        """Return the fraction of right predictions."""
+        return float((predicted == labels).mean())
+
+
+class SoftmaxOutputLayer(OutputLayer):
+    """The softmax of what comes in, one value for each class; without weights.
+
+    Parameters
+    ----------
+    n_classes : int, optional
+        Checked against the size of the input if given.
+    name : str, optional
+    """
+
+    def __init__(self, n_classes: int | None = None, name: str | None = None):
+        super().__init__(name)
+        self._n_classes = None if n_classes is None else checks.whole_number(n_classes, "n_classes", least=2)
+
+    def output_shape_for(self, input_shape):
+        if len(input_shape) != 1 or input_shape[0] < 2 or self._n_classes not in (None, input_shape[0]):
+            self.refuse("one value for each class", 'a ["GlobalAveragePoolLayer"] or an FCLayer before it')
+        return input_shape
+
+    def expression(self, x):
+        return softmax(x)
+
+
+class WeightedOutputLayer(OutputLayer, WeightLayer, abstract=True):
+    """A linear map to one value for each class. Its weights start at zero.
+
+    Parameters
+    ----------
+    n_classes : int
+    name, l1, l2, maxnorm, fix_params : optional
+        See :class:`~arignote.nnets.layers.base.WeightLayer`.
+    """
+
+    least_classes = 2
+
+    def __init__(
+        self,
+        n_classes: int,
+        name: str | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        maxnorm: float | None = None,
+        fix_params: bool | Sequence[str] = False,
+    ):
+        super().__init__(name, l1, l2, maxnorm, fix_params)
+        self._n_classes = checks.whole_number(n_classes, "n_classes", least=self.least_classes)
+
+    def output_shape_for(self, input_shape):
+        if self.layout == "c01b":
+            self.refuse("images in the order (batch, channel, row, column)", 'a ["C01BToBC01Layer"] before it')
+        return (self._n_classes,)
+
+    def create_params(self):
+        n_in = int(np.prod(self.input_shape))
+        self.add_weight("W", np.zeros((n_in, self._n_classes)), incoming_axes=(0,))
+        self.add_param("b", np.zeros(self._n_classes))
+
+    def linear(self, x):
+        """Return ``x @ W + b``."""
+        return tensor.dot(as_vectors(x, self.input_shape), self.params["W"]) + self.params["b"]
+
+
+class ClassificationOutputLayer(WeightedOutputLayer):
+    """Multinomial logistic regression: ``softmax(x @ W + b)``.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes; labels are 0 ... n_classes - 1.
+    name, l1, l2, maxnorm, fix_params : optional
+        See :class:`~arignote.nnets.layers.base.WeightLayer`.
+    """
+
+    def expression(self, x):
+        return softmax(self.linear(x))
+
+
+class MultilabelOutputLayer(WeightedOutputLayer):
+    """An independent yes or no for each class: ``sigmoid(x @ W + b)``. Labels are 0 or 1, of shape (n, n_classes).
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of labels of each example.
+    name, l1, l2, maxnorm, fix_params : optional
+        See :class:`~arignote.nnets.layers.base.WeightLayer`.
+    """
+
+    least_classes = 1
+
+    def expression(self, x):
+        return sigmoid(self.linear(x))
+
+    def nll(self, y):
+        """Return the negative log likelihood of an example's labels, summed over the labels, mean over the batch."""
+        return binary_cross_entropy(self.output, y).sum(axis=1).mean()
+
+    def error(self, y):
+        """Return the fraction of labels that are predicted wrongly."""
+        return tensor.neq(self.output > 0.5, y > 0.5).mean()
+
+    def label_symbol(self):
+        return tensor.matrix("y")
+
+    def prepare_labels(self, labels, first_row=0):
+        labels = np.asarray(labels)
+        if labels.ndim == 1 and self.n_classes == 1:
+            labels = labels[:, np.newaxis]
+        if labels.ndim != 2 or labels.shape[1] != self.n_classes:
+            raise ValueError(
+                f"got labels of shape {labels.shape}; need {self.n_classes} columns of 0 and 1 for {self}; "
+                "try a ClassificationOutputLayer for class numbers"
+            )
+        require_numbers(labels)
+        bad = ~((labels == 0) | (labels == 1)).all(axis=1)
+        if bad.any():
+            row = int(bad.argmax())
+            raise ValueError(f"got the labels {labels[row]} in row {first_row + row}; need 0 and 1; try labels > 0.5")
+        return labels.astype(tensor.matrix().dtype)
+
+    def decide(self, probabilities):
+        """Turn probabilities into 0 and 1, int64 of the same shape."""
+        return (probabilities > 0.5).astype(np.int64)
+
+
+def require_numbers(labels: np.ndarray) -> None:
+    """Refuse labels that are text or objects, since nobody can say which class number is meant."""
+    if labels.dtype.kind not in "buif":
+        raise ValueError(
+            f"got labels of dtype {labels.dtype}; need numbers; "
+            "try np.unique(labels, return_inverse=True)[1], which numbers the classes"
+        )

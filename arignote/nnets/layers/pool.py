@@ -1,0 +1,89 @@
+"""Layers that summarize neighbours: pixels, channels, or whole images."""
+
+from functools import reduce
+
+from arignote.engine import max_pool, tensor
+from arignote.nnets.layers.base import Layer
+from arignote.nnets.layers.conv import positions
+from arignote.util import checks
+
+
+class MaxPool2DLayer(Layer):
+    """Take the largest value in each window of an image. Pixels that fill no whole window are left out.
+
+    Parameters
+    ----------
+    pool_shape : int or pair of int
+        Rows and columns of the windows.
+    stride : int or pair of int, optional
+        Distance of neighbouring windows, by default `pool_shape`.
+    name : str, optional
+    """
+
+    short_name = "pool"
+
+    def __init__(
+        self,
+        pool_shape: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name)
+        self.pool_shape = checks.pair(pool_shape, "pool_shape")
+        self.stride = self.pool_shape if stride is None else checks.pair(stride, "stride")
+
+    def output_shape_for(self, input_shape):
+        self.require_images()
+        return (input_shape[0], *positions(input_shape[1:], self.pool_shape, self.stride))
+
+    def expression(self, x):
+        return self.as_layout(max_pool(self.as_bc01(x), self.pool_shape, self.stride))
+
+
+class MaxPoolChannelsLayer(Layer):
+    """Take the largest value among each group of neighbouring channels (or units): channels 0 to k-1, k to 2k-1, ...
+
+    Together with a linear convolution this is maxout (Goodfellow et al., arXiv:1302.4389).
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of channels in a group; must divide the number of channels that come in.
+    name : str, optional
+    """
+
+    short_name = "pool_channels"
+
+    def __init__(self, n_channels: int, name: str | None = None):
+        super().__init__(name)
+        self.n_channels = checks.whole_number(n_channels, "n_channels")
+
+    def output_shape_for(self, input_shape):
+        if input_shape[0] % self.n_channels:
+            self.refuse(f"a number of channels that {self.n_channels} divides", "another n_channels")
+        return (input_shape[0] // self.n_channels, *input_shape[1:])
+
+    def expression(self, x):
+        x = self.as_bc01(x)
+        return self.as_layout(reduce(tensor.maximum, [x[:, i :: self.n_channels] for i in range(self.n_channels)]))
+
+
+class GlobalAveragePoolLayer(Layer):
+    """Replace each channel of an image by its mean (Lin, Chen and Yan, arXiv:1312.4400, section 3.2).
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    short_name = "average"
+
+    def output_shape_for(self, input_shape):
+        self.require_images()
+        return (input_shape[0],)
+
+    def output_layout(self):
+        return "bc01"
+
+    def expression(self, x):
+        return self.as_bc01(x).mean(axis=(2, 3))

@@ -1,0 +1,494 @@
+"""The classifier, and short cuts to the definitions of usual networks."""
+
+import inspect
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arignote.data import files
+from arignote.data.readers import Data
+from arignote.nnets import definitions, inputs
+from arignote.nnets.layers import Layer
+from arignote.nnets.network import Network
+from arignote.nnets.sgd_updates import SGD, Rule
+from arignote.nnets.training import Checkpoints, Settings, Trainer
+from arignote.util import checks, netlog, streams
+
+logger = logging.getLogger(__name__)
+
+STATE_VERSION = 1
+PREDICT_ROWS = 512
+
+
+class NNClassifier:
+    """A feed-forward network that learns to classify.
+
+    Parameters
+    ----------
+    layer_defs : list
+        One entry for each layer: ``[type]`` or ``[type, {parameters}]``, lists or tuples. The type is the name of a
+        layer of :mod:`arignote.nnets.layers`, or a class of your own. The input layer may be left out.
+    name : str, optional
+        For display.
+    n_in : int or tuple of int, optional
+        Shape of one example, e.g. 784 or (3, 32, 32). By default it is known when there are data, and the network is
+        built then.
+    batch_size : int, optional
+        Number of examples in a minibatch; may be given to `fit` instead.
+    rng : int or numpy random generator, optional
+        The seed of everything random: initial weights, dropout, shuffling, augmentation. By default a fresh one.
+    stored_network : str, Path or NNClassifier, optional
+        Start from the parameters of this network, or of this checkpoint.
+    theano_rng : int or numpy random generator, optional
+        A seed of its own for dropout.
+    random_state : int or numpy random generator, optional
+        Another name of `rng`.
+
+    Attributes
+    ----------
+    layer_defs : list of [str, dict]
+        The definition, with nothing left open.
+    trainer : Trainer or None
+        State and loss histories of the training, once `fit` was called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the definition cannot be read; the message names the layer and what it would take.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2)).astype("float32")
+    >>> y = (X[:, 0] > X[:, 1]).astype(int)
+    >>> classifier = NNClassifier(define_mlp([8], n_classes=2), rng=0)
+    >>> classifier = classifier.fit(X, y, n_epochs=30, batch_size=20, sgd_type="adam")
+    >>> classifier.score(X, y) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        layer_defs: Sequence,
+        name: str = "network",
+        n_in: int | Sequence[int] | None = None,
+        batch_size: int | None = None,
+        rng: Any = None,
+        stored_network: "str | Path | NNClassifier | None" = None,
+        theano_rng: Any = None,
+        random_state: Any = None,
+    ):
+        if rng is not None and random_state is not None:
+            raise TypeError("got rng and random_state, which are one and the same; need one of them; try rng=42")
+        self.layer_defs = definitions.read(layer_defs)
+        self.name = str(name)
+        self.batch_size = None if batch_size is None else checks.whole_number(batch_size, "batch_size")
+        self.seed = streams.as_seed(random_state if rng is None else rng)
+        self.dropout_seed = self.seed if theano_rng is None else streams.as_seed(theano_rng, "theano_rng")
+        self.trainer: Trainer | None = None
+        self._network: Network | None = None
+        self._stored_network = stored_network
+        shape = definitions.make_layer(self.layer_defs[0]).known_shape if n_in is None else n_in
+        if shape is not None:
+            self._build((shape,) if isinstance(shape, int | np.integer) else shape)
+
+    # -- the network -------------------------------------------------------------------------------------------------
+
+    def _build(self, shape: Sequence[int]) -> None:
+        """Build the network for examples of one shape."""
+        shape = tuple(checks.whole_number(n, "n_in") for n in shape)
+        self._network = Network(self.layer_defs, shape, self.seed, self.dropout_seed)
+        if self._stored_network is not None:
+            self.set_trainable_params(self._stored_network)
+
+    @property
+    def network(self) -> Network:
+        """The layers, parameters and expressions, once the shape of the data is known."""
+        if self._network is None:
+            raise RuntimeError(
+                "got a network that is not built, since the shape of the data is not known; need n_in or fit; "
+                "try NNClassifier(..., n_in=784)"
+            )
+        return self._network
+
+    @property
+    def layers_train(self) -> list[Layer]:
+        """The layers of the network that is trained."""
+        return self.network.layers_train
+
+    @property
+    def layers_inf(self) -> list[Layer]:
+        """The layers of the deterministic twin, which shares all parameters."""
+        return self.network.layers_inf
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """All parameters: name, such as ``fc1.W``, to shared variable."""
+        return self.network.params
+
+    @property
+    def n_params(self) -> int:
+        """Number of numbers that make up the parameters."""
+        return sum(param.get_value(borrow=True).size for param in self.params.values())
+
+    def get_layer(self, name: str) -> Layer:
+        """Return the layer of this name, from the network that is trained.
+
+        Examples
+        --------
+        >>> NNClassifier(define_mlp([30], n_classes=3), n_in=4).get_layer("fc1").params["W"].get_value().shape
+        (4, 30)
+        """
+        layers = {layer.name: layer for layer in self.layers_train}
+        return layers[checks.choice(name, layers, "the layer name")]
+
+    def set_trainable_params(
+        self, source: "NNClassifier | Mapping | str | Path", layers: Sequence[str] | None = None
+    ) -> None:
+        """Take over parameters from another network.
+
+        Parameters
+        ----------
+        source : NNClassifier, str, Path or dict
+            A classifier, a checkpoint, or a dictionary of arrays by parameter name.
+        layers : list of str, optional
+            Names of the layers to take over; by default all of the other network's.
+
+        Raises
+        ------
+        ValueError
+            If this network lacks such a parameter, or has it in another shape. Then nothing was changed.
+        """
+        if isinstance(source, str | Path):
+            source = files.checkpoint_read(source)
+        values = source.network.get_values() if isinstance(source, NNClassifier) else dict(source)
+        if layers is not None:
+            names = [layers] if isinstance(layers, str) else list(layers)
+            known = {name.rpartition(".")[0] for name in values}
+            names = {checks.choice(name, known, "the layer name") for name in names}
+            values = {name: value for name, value in values.items() if name.rpartition(".")[0] in names}
+        self.network.set_values(values, "the other network")
+        if self.trainer is not None:
+            self.trainer.last_params = None
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {len(self.layer_defs)} layers"]
+        if self._network is not None:
+            lines[0] += f", {self.n_params:,} parameters"
+            lines += [
+                f"  {layer.name:12} {type(layer).__name__:26} {layer.input_shape} -> {layer.output_shape}"
+                for layer in self.layers_train
+            ]
+        return "\n".join(lines)
+
+    # -- training ----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        valid: Any = None,
+        test: Any = None,
+        n_epochs: int | None = None,
+        batch_size: int | None = None,
+        augmentation: Callable | None = None,
+        checkpoint: str | Path | None = None,
+        sgd_type: str = "adadelta",
+        lr_rule: Mapping[str, Any] | Rule | None = None,
+        momentum_rule: Mapping[str, Any] | Rule | None = None,
+        sgd_max_grad_norm: float | None = None,
+        train_loss: str = "nll",
+        valid_loss: str = "nll",
+        test_loss: str | Sequence[str] = ("error", "nll"),
+        validation_frequency: int | None = None,
+        validate_on_train: bool = False,
+        checkpoint_all: bool = False,
+        extra_metadata: Mapping[str, Any] | None = None,
+    ) -> "NNClassifier":
+        """Train, or go on training.
+
+        A classifier that was trained before, in this program or by the one that wrote it to a file, goes on where it
+        stood. Then data, augmentation and checkpoint must be given again, `n_epochs` may be, and everything else is as
+        it was. Ctrl-C stops early and leaves a usable network.
+
+        Parameters
+        ----------
+        X : array, tuple, Data, DataWithHoldoutPartitions or file name
+            Training data: features of shape (n_examples, ...); or a pair (features, labels); or
+            :class:`~arignote.data.readers.Data`; or partitions, which hold validation and test data too; or a .csv or
+            pickle file of features and labels.
+        y : array, optional
+            Labels, whole numbers from 0, one a row, if they are not inside `X`.
+        valid, test : tuple, Data, file name or float, optional
+            Data for validation and testing, as a pair (features, labels), or, if `X` and `y` are arrays, the fraction
+            in [0, 1) of rows to hold out.
+        n_epochs : int
+            Train until this many epochs are done in all.
+        batch_size : int
+            Examples in a minibatch, unless given before.
+        augmentation : callable, optional
+            Changes each minibatch of training data, in a thread beside the training: ``f(X, y, epoch, rng)`` returns
+            a pair, with `rng` a numpy generator that depends on seed, epoch and minibatch alone; ``f(X, y)`` returns
+            a pair; ``f(X)`` returns new features. `X` has the shape of the input layer. See
+            :mod:`arignote.image.augment`.
+        checkpoint : str or Path, optional
+            ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` after each epoch, and to
+            ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss. With a checkpoint, the network with the
+            best validation loss is what remains at the end.
+        sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"}, optional
+        lr_rule, momentum_rule : dict of Rule parameters, optional
+            See :class:`~arignote.nnets.sgd_updates.Rule` and :class:`~arignote.nnets.sgd_updates.SGD`.
+        sgd_max_grad_norm : float, optional
+            Bound of the norm of all gradients together.
+        train_loss, valid_loss : str, optional
+            "nll", negative log likelihood, or the name of a method of the output layer; `valid_loss` may be "error".
+        test_loss : str or list of str, optional
+            Losses to compute on the test data whenever the validation loss is a new best.
+        validation_frequency : int, optional
+            Validate after this many examples; by default once per epoch.
+        validate_on_train : bool, optional
+            Compute the validation loss on the training data, too.
+        checkpoint_all : bool, optional
+            Keep the checkpoint of each epoch, as ``DIR/STEM_epoch3.pkl.gz``.
+        extra_metadata : dict, optional
+            Plain data to store with the checkpoints.
+
+        Returns
+        -------
+        NNClassifier
+            This one.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            If an argument, the data or the checkpoint's folder cannot be used; before any work starts.
+        DivergedError
+            If the loss becomes NaN or infinite.
+        """
+        netlog.ensure_visible()
+        stored_size = self.trainer.settings.batch_size if self.trainer else self.batch_size
+        data = inputs.gather(X, y, valid, test, stored_size or batch_size)
+        if self._network is None:
+            self._build(data.train.shape)
+        given = {
+            "n_epochs": n_epochs, "batch_size": batch_size or data.train.batch_size, "sgd_type": sgd_type,
+            "lr_rule": lr_rule, "momentum_rule": momentum_rule, "sgd_max_grad_norm": sgd_max_grad_norm,
+            "train_loss": train_loss, "valid_loss": valid_loss, "test_loss": test_loss,
+            "validation_frequency": validation_frequency, "validate_on_train": validate_on_train,
+            "checkpoint_all": checkpoint_all, "extra_metadata": extra_metadata,
+        }  # fmt: skip
+        trainer = self._new_trainer(given) if self.trainer is None else self.trainer
+        inputs.check(data, self.network, trainer.settings.batch_size)
+        if augmentation is not None:
+            checks.n_positional(augmentation, "augmentation")
+        checkpoints = None if checkpoint is None else Checkpoints(checkpoint, trainer.settings.extra_metadata)
+        if self.trainer is not None:
+            self._continue(given)
+        self.trainer = trainer
+        logger.info("%s\n  trained by %s", self, trainer.sgd)
+        trainer.run(self, data, augmentation, checkpoints)
+        return self
+
+    def _new_trainer(self, given: Mapping[str, Any]) -> Trainer:
+        """Return a trainer for the arguments of `fit`, after checking them."""
+        given = dict(given)
+        if given["n_epochs"] is None:
+            raise ValueError("got no n_epochs; need the number of epochs to train; try n_epochs=50")
+        given["batch_size"] = given["batch_size"] or self.batch_size
+        given["test_loss"] = [given["test_loss"]] if isinstance(given["test_loss"], str) else list(given["test_loss"])
+        given["extra_metadata"] = dict(given["extra_metadata"] or {})
+        sgd = SGD(*(given.pop(name) for name in ("sgd_type", "lr_rule", "momentum_rule", "sgd_max_grad_norm")))
+        settings = Settings(**given)
+        settings.check(self.network)
+        return Trainer(self.network, settings, sgd, self.seed)
+
+    def _continue(self, given: Mapping[str, Any]) -> None:
+        """Take over what may change when training goes on, and warn of what may not."""
+        settings, sgd = self.trainer.settings, self.trainer.sgd
+        if given["n_epochs"] is not None:
+            settings.n_epochs = checks.whole_number(given["n_epochs"], "n_epochs")
+        stored = vars(settings) | {
+            "sgd_type": sgd.sgd_type, "sgd_max_grad_norm": sgd.max_grad_norm,
+            "lr_rule": sgd.lr_rule.definition(), "momentum_rule": sgd.momentum_rule.definition(),
+        }  # fmt: skip
+        defaults = {name: p.default for name, p in inspect.signature(self.fit).parameters.items()}
+        for name, value in given.items():
+            if value == defaults[name] or value is None:
+                continue
+            if name in ("lr_rule", "momentum_rule"):
+                value = Rule.read(value, name).definition()
+            if name == "test_loss":
+                value = [value] if isinstance(value, str) else list(value)
+            if value != stored[name]:
+                warnings.warn(
+                    f"got {name}={value!r} to go on with a training that has {stored[name]!r}, which stays; "
+                    "try a new NNClassifier and set_trainable_params to start anew",
+                    stacklevel=3,
+                )
+        if self.trainer.finished:
+            logger.warning("All %d epochs are done; try fit(..., n_epochs=%d) to go on.", settings.n_epochs,
+                           2 * settings.n_epochs)  # fmt: skip
+
+    # -- prediction --------------------------------------------------------------------------------------------------
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array, Reader, Data or file name, n rows
+
+        Returns
+        -------
+        array of shape (n, n_classes)
+        """
+        network = self.network
+        data = X if isinstance(X, Data) else Data(X)
+        everything = Data(data.features, alter_features=data.alter_features, start=data.start, stop=data.stop)
+        probabilities = []
+        row = data.start
+        for batch, _ in everything.iter_epoch(batch_size=PREDICT_ROWS):
+            inputs.require_finite(batch, row)
+            row += len(batch)
+            probabilities.append(network.predict_batch(network.prepare_features(batch)))
+        return np.concatenate(probabilities)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each row, int64 of shape (n,); or 0 and 1 for each label of several."""
+        return self.network.output_layer.decide(self.predict_proba(X))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return the fraction of rows, in [0, 1], that are classified right."""
+        data = Data(X, y)
+        labels = np.concatenate([labels for _, labels in data.iter_epoch(batch_size=PREDICT_ROWS)])
+        output = self.network.output_layer
+        return output.count_right(self.predict(X), output.prepare_labels(labels))
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all that makes up this classifier, as plain data."""
+        trainer = self.trainer
+        if trainer is None:
+            return self._own_state() | {"trainer": None}
+        with trainer.paused():
+            return self._own_state() | {"trainer": trainer.get_state()}
+
+    def _own_state(self) -> dict[str, Any]:
+        network = self._network
+        return {
+            "state_version": STATE_VERSION,
+            "layer_defs": self.layer_defs,
+            "name": self.name,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "dropout_seed": self.dropout_seed,
+            "input_shape": None if network is None else network.input_layer.input_shape,
+            "params": None if network is None else network.get_values(),
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        if state["state_version"] != STATE_VERSION:
+            raise ValueError(f"got state version {state['state_version']}; need {STATE_VERSION}; try another Arignote")
+        self.__init__(
+            state["layer_defs"],
+            state["name"],
+            batch_size=state["batch_size"],
+            rng=state["seed"],
+            theano_rng=state["dropout_seed"],
+            n_in=state["input_shape"],
+        )
+        if state["params"] is not None:
+            missing = sorted(set(self.params) - set(state["params"]))
+            if missing:
+                raise ValueError(f"got a stored network without {missing[0]}; need all parameters; try another file")
+            self.network.set_values(state["params"])
+        if state["trainer"] is not None:
+            self.trainer = Trainer.from_state(state["trainer"], self.network, self.seed)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "NNClassifier":
+        """Make a classifier from what `__getstate__` returned."""
+        new = cls.__new__(cls)
+        new.__setstate__(state)
+        return new
+
+
+def define_logistic_regression(n_classes: int, l1: float = 0.0, l2: float = 0.0) -> list:
+    """Return the definition of multinomial logistic regression.
+
+    Examples
+    --------
+    >>> define_logistic_regression(10)
+    [['ClassificationOutputLayer', {'n_classes': 10, 'l1': 0.0, 'l2': 0.0}]]
+    """
+    return [["ClassificationOutputLayer", {"n_classes": n_classes, "l1": l1, "l2": l2}]]
+
+
+def define_mlp(
+    n_units: Sequence[int], n_classes: int, activation: str = "prelu", dropout_p: float = 0.0, l1: float = 0.0,
+    l2: float = 0.0, maxnorm: float | None = None,
+) -> list:  # fmt: skip
+    """Return the definition of a multi-layer perceptron.
+
+    Parameters
+    ----------
+    n_units : list of int
+        Neurons in each hidden layer.
+    n_classes : int
+    activation : str, optional
+    dropout_p : float, optional
+        Dropout behind each hidden layer; by default none.
+    l1, l2, maxnorm : optional
+        Of each hidden layer.
+
+    Examples
+    --------
+    >>> [entry[0] for entry in define_mlp([400, 400], n_classes=10, dropout_p=0.5)]
+    ['FCLayer', 'DropoutLayer', 'FCLayer', 'DropoutLayer', 'ClassificationOutputLayer']
+    """
+    layers = []
+    for n in n_units:
+        params = {"n_units": n, "activation": activation, "l1": l1, "l2": l2, "maxnorm": maxnorm}
+        layers.append(["FCLayer", params])
+        if dropout_p:
+            layers.append(["DropoutLayer", {"dropout_p": dropout_p}])
+    return [*layers, ["ClassificationOutputLayer", {"n_classes": n_classes}]]
+
+
+def define_cnn(
+    n_images: int, n_pixels: int | tuple[int, int], conv: Sequence[tuple], n_units: Sequence[int], n_classes: int,
+    activation: str = "prelu", dropout_p: float = 0.0, l2: float = 0.0,
+) -> list:  # fmt: skip
+    """Return the definition of a convolutional network.
+
+    Parameters
+    ----------
+    n_images : int
+        Channels of the input.
+    n_pixels : int or pair of int
+        Rows and columns of the input.
+    conv : list of (n_output_maps, filter_shape) or (n_output_maps, filter_shape, pool_shape)
+        The convolutions, each with the pool behind it, if any.
+    n_units : list of int
+        Neurons in each dense layer behind them.
+    n_classes : int
+    activation, dropout_p, l2 : optional
+        Dropout is behind each dense layer; l2 is of all layers but the last.
+
+    Examples
+    --------
+    >>> [entry[0] for entry in define_cnn(1, 28, [(32, 5, 2), (64, 5, 2)], [400], n_classes=10)]  # doctest: +ELLIPSIS
+    ['InputImageLayer', 'ConvLayer', 'MaxPool2DLayer', 'ConvLayer', 'MaxPool2DLayer', 'FCLayer', ...]
+    """
+    layers = [["InputImageLayer", {"n_images": n_images, "n_pixels": n_pixels}]]
+    for n_output_maps, filter_shape, *pool in conv:
+        params = {"n_output_maps": n_output_maps, "filter_shape": filter_shape, "activation": activation, "l2": l2}
+        layers.append(["ConvLayer", params])
+        layers += [["MaxPool2DLayer", {"pool_shape": shape}] for shape in pool]
+    return layers + define_mlp(n_units, n_classes, activation, dropout_p, l2=l2)

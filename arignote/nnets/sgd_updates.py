@@ -1,0 +1,373 @@
+"""Stochastic gradient descent: how the learning rate and momentum change, and how parameters follow gradients.
+
+An update rule is a plain function of one parameter's gradient and of the arrays that it keeps for the parameter::
+
+    def my_rule(gradient, rate, momentum, time, velocity):
+        velocity = momentum * velocity - rate * gradient
+        return velocity, {"velocity": velocity}
+
+It returns what to add to the parameter, and the new arrays. The arrays are named by its arguments after `time`; they
+have the parameter's shape and start at zero. An entry in :data:`UPDATE_RULES` makes it known as an ``sgd_type``.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from arignote import engine
+from arignote.engine import tensor
+from arignote.util import checks
+
+RULES = ("const", "constant", "fixed", "stalled")
+
+
+class Rule:
+    """How a training parameter, such as the learning rate, changes from validation to validation.
+
+    A change sets ``value = multiply_by * (value - decrease_by)``, but never goes past `final_value`.
+
+    Parameters
+    ----------
+    rule : {"const", "constant", "fixed", "stalled"}
+        "fixed" changes the value whenever `interval` validations have passed. "stalled" changes it when that many have
+        passed without a new best loss, and then counts afresh. The other two never change it.
+    initial_value : float
+    final_value : float, optional
+        Where to stop.
+    decrease_by : float, optional
+        By default 0. Negative to increase.
+    multiply_by : float, optional
+        By default 1.
+    interval : int, optional
+        In validations. Needed by "fixed" and "stalled" unless there is a schedule.
+    schedule : list of int, optional
+        Change at the ends of these epochs. While entries are left, `interval` waits.
+
+    Attributes
+    ----------
+    value : float
+        The present value.
+
+    Examples
+    --------
+    >>> rule = Rule("stalled", initial_value=0.1, multiply_by=0.5, interval=2)
+    >>> [rule.update(loss) for loss in [3.0, 2.0, 2.5, 2.1, 1.0, 1.5, 1.5]]
+    [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025]
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        initial_value: float,
+        final_value: float | None = None,
+        decrease_by: float = 0.0,
+        multiply_by: float = 1.0,
+        interval: int | None = None,
+        schedule: Sequence[int] | None = None,
+    ):
+        self.rule = checks.choice(rule, RULES, "rule")
+        self.initial_value = checks.number(initial_value, "initial_value")
+        self.final_value = None if final_value is None else checks.number(final_value, "final_value")
+        self.decrease_by = checks.number(decrease_by, "decrease_by")
+        self.multiply_by = checks.number(multiply_by, "multiply_by")
+        self.interval = None if interval is None else checks.whole_number(interval, "interval")
+        self.schedule = sorted(checks.whole_number(epoch, "schedule") for epoch in schedule or [])
+        changes = self.decrease_by != 0 or self.multiply_by != 1
+        if self.rule in ("fixed", "stalled") and changes and self.interval is None and not self.schedule:
+            raise ValueError(f'got rule="{rule}" without a time; need interval or schedule; try interval=5')
+        self.value = self.initial_value
+        self.best = math.inf
+        self.waited = 0
+        self.n_validations = 0
+        self.n_scheduled = 0
+
+    @classmethod
+    def read(cls, definition: "Mapping[str, Any] | Rule", what: str) -> "Rule":
+        """Make a rule from the dictionary that `fit` takes; `what` names the argument in messages."""
+        if isinstance(definition, Rule):
+            definition = definition.definition()
+        if not isinstance(definition, Mapping):
+            raise TypeError(
+                f"got {what}={definition!r}; need a dictionary of Rule parameters; "
+                f'try {what}={{"rule": "const", "initial_value": 0.1}}'
+            )
+        known = list(inspect.signature(cls).parameters)
+        for name in definition:
+            if name not in known:
+                raise ValueError(f"got {what} with {name!r}; need parameters of Rule; {checks.suggestion(name, known)}")
+        for name in ("rule", "initial_value"):
+            if name not in definition:
+                raise ValueError(f'got {what} without "{name}"; need it to start from; try "initial_value": 0.1')
+        return cls(**definition)
+
+    def definition(self) -> dict[str, Any]:
+        """Return the arguments that make this rule afresh."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def update(self, loss: float, epoch: float | None = None) -> float:
+        """Take notice of a validation, and return the value from now on.
+
+        Parameters
+        ----------
+        loss : float
+            Validation loss.
+        epoch : float, optional
+            Number of epochs trained, for the schedule; by default the number of validations.
+        """
+        self.n_validations += 1
+        self.waited += 1
+        if loss < self.best:
+            self.best = float(loss)
+            if self.rule == "stalled":
+                self.waited = 0
+        if self._is_due(self.n_validations if epoch is None else epoch):
+            self._change()
+            self.waited = 0
+        return self.value
+
+    def _is_due(self, epoch: float) -> bool:
+        if self.rule in ("const", "constant"):
+            return False
+        if self.n_scheduled < len(self.schedule):
+            due = epoch >= self.schedule[self.n_scheduled]
+            while self.n_scheduled < len(self.schedule) and epoch >= self.schedule[self.n_scheduled]:
+                self.n_scheduled += 1
+            if not due:
+                self.waited = 0  # the interval counts from the end of the schedule
+            return due
+        return self.interval is not None and self.waited >= self.interval
+
+    def _change(self) -> None:
+        new = self.multiply_by * (self.value - self.decrease_by)
+        if self.final_value is not None:
+            low, high = sorted((self.value, self.final_value))
+            new = min(max(new, low), high)
+        self.value = new
+
+    def get_state(self) -> dict[str, Any]:
+        """Return definition and counters as plain data."""
+        counters = ("value", "best", "waited", "n_validations", "n_scheduled")
+        return {"definition": self.definition()} | {name: getattr(self, name) for name in counters}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "Rule":
+        """Make a rule that goes on where another one stood."""
+        rule = cls(**state["definition"])
+        for name, value in state.items():
+            if name != "definition":
+                setattr(rule, name, value)
+        return rule
+
+    def __str__(self) -> str:
+        if self.rule in ("const", "constant"):
+            return f"constant {self.initial_value:g}"
+        when = f"after {self.interval} validations" + (" without a new best" if self.rule == "stalled" else "")
+        when = ", ".join([f"at epochs {self.schedule}"] * bool(self.schedule) + [when] * bool(self.interval))
+        until = "" if self.final_value is None else f", until {self.final_value:g}"
+        change = [f"minus {self.decrease_by:g}" if self.decrease_by > 0 else f"plus {-self.decrease_by:g}"]
+        change = change * (self.decrease_by != 0) + [f"times {self.multiply_by:g}"] * (self.multiply_by != 1)
+        return f"from {self.initial_value:g}, {', '.join(change) or 'unchanged'} {when}{until}"
+
+
+def sgd(gradient, rate, momentum, time):
+    """Plain gradient descent: ``step = -rate * gradient``."""
+    return -rate * gradient, {}
+
+
+def nag(gradient, rate, momentum, time, velocity):
+    """Nesterov's accelerated gradient, in the form of Bengio et al., arXiv:1212.0901, equation 7.
+
+    ``velocity = momentum * velocity - rate * gradient``, ``step = momentum * velocity - rate * gradient``.
+    """
+    velocity = momentum * velocity - rate * gradient
+    return momentum * velocity - rate * gradient, {"velocity": velocity}
+
+
+def rmsprop(gradient, rate, momentum, time, mean_square):
+    """Divide by a running root mean square of the gradient (Tieleman and Hinton, Coursera lecture 6.5, 2012).
+
+    ``mean_square = 0.9 * mean_square + 0.1 * gradient**2``, ``step = -rate * gradient / sqrt(mean_square + 1e-6)``.
+    """
+    mean_square = 0.9 * mean_square + 0.1 * gradient**2
+    return -rate * gradient / tensor.sqrt(mean_square + 1e-6), {"mean_square": mean_square}
+
+
+def adagrad(gradient, rate, momentum, time, sum_square):
+    """Divide by the root of the sum of all squared gradients (Duchi, Hazan and Singer, JMLR 12, 2011).
+
+    ``sum_square = sum_square + gradient**2``, ``step = -rate * gradient / sqrt(sum_square + 1e-6)``.
+    """
+    sum_square = sum_square + gradient**2
+    return -rate * gradient / tensor.sqrt(sum_square + 1e-6), {"sum_square": sum_square}
+
+
+def adadelta(gradient, rate, momentum, time, mean_square, mean_square_step):
+    """Steps in the units of the parameters (Zeiler, arXiv:1212.5701, algorithm 1, with decay 0.95 and epsilon 1e-6).
+
+    The learning rate scales the step; the paper's is 1.
+    """
+    mean_square = 0.95 * mean_square + 0.05 * gradient**2
+    step = -gradient * tensor.sqrt(mean_square_step + 1e-6) / tensor.sqrt(mean_square + 1e-6)
+    mean_square_step = 0.95 * mean_square_step + 0.05 * step**2
+    return rate * step, {"mean_square": mean_square, "mean_square_step": mean_square_step}
+
+
+def adam(gradient, rate, momentum, time, mean, mean_square):
+    """Divide a running mean of the gradient by the root of that of its square (Kingma and Ba, arXiv:1412.6980).
+
+    Decays 0.9 and 0.999, epsilon 1e-8, both means corrected for their start from zero.
+    """
+    mean = 0.9 * mean + 0.1 * gradient
+    mean_square = 0.999 * mean_square + 0.001 * gradient**2
+    corrected = tensor.sqrt(mean_square / (1 - 0.999**time)) + 1e-8
+    return -rate * mean / (1 - 0.9**time) / corrected, {"mean": mean, "mean_square": mean_square}
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """An update function, and the learning rate that suits it when the user names none."""
+
+    function: Callable
+    default_rate: float
+
+    @property
+    def arrays(self) -> list[str]:
+        """Names of the arrays that the function keeps for each parameter."""
+        return list(inspect.signature(self.function).parameters)[4:]
+
+
+UPDATE_RULES: dict[str, UpdateRule] = {
+    "sgd": UpdateRule(sgd, 0.01),
+    "nag": UpdateRule(nag, 0.01),
+    "momentum": UpdateRule(nag, 0.01),
+    "rmsprop": UpdateRule(rmsprop, 0.001),
+    "adagrad": UpdateRule(adagrad, 0.01),
+    "adadelta": UpdateRule(adadelta, 1.0),
+    "adam": UpdateRule(adam, 0.001),
+}
+
+
+class SGD:
+    """Minibatch stochastic gradient descent.
+
+    Parameters
+    ----------
+    sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"}
+        The update rule; "momentum" is another name of "nag".
+    lr_rule : Rule or dict, optional
+        The learning rate. By default constant: 0.01 for sgd, nag and adagrad, 0.001 for rmsprop and adam, 1 for
+        adadelta.
+    momentum_rule : Rule or dict, optional
+        The momentum, which only nag uses. By default constant, 0.9.
+    max_grad_norm : float, optional
+        Scale all gradients together so that their joint Euclidean norm is at most this
+        (Pascanu, Mikolov and Bengio, arXiv:1211.5063).
+
+    Attributes
+    ----------
+    arrays : dict of str to shared variable
+        What the update rule keeps, under names such as ``velocity fc1.W``.
+    n_updates : int
+        How many updates were made.
+    """
+
+    def __init__(
+        self,
+        sgd_type: str = "adadelta",
+        lr_rule: Rule | Mapping[str, Any] | None = None,
+        momentum_rule: Rule | Mapping[str, Any] | None = None,
+        max_grad_norm: float | None = None,
+    ):
+        self.sgd_type = checks.choice(sgd_type, UPDATE_RULES, "sgd_type")
+        self.update_rule = UPDATE_RULES[sgd_type]
+        default_lr = {"rule": "const", "initial_value": self.update_rule.default_rate}
+        self.lr_rule = Rule.read(lr_rule or default_lr, "lr_rule")
+        self.momentum_rule = Rule.read(momentum_rule or {"rule": "const", "initial_value": 0.9}, "momentum_rule")
+        self.max_grad_norm = None
+        if max_grad_norm is not None:
+            self.max_grad_norm = checks.number(max_grad_norm, "sgd_max_grad_norm", least=1e-12)
+        self.arrays: dict[str, Any] = {}
+        self.n_updates = 0
+        self.rate = tensor.scalar("learning_rate", dtype=engine.float_type())
+        self.momentum = tensor.scalar("momentum", dtype=engine.float_type())
+        self.time = tensor.scalar("time", dtype=engine.float_type())
+
+    @property
+    def inputs(self) -> list:
+        """The symbolic scalars that the updates depend on; `input_values` gives their values for the next update."""
+        return [self.rate, self.momentum, self.time]
+
+    def input_values(self) -> list[float]:
+        """Return learning rate, momentum, and the number of the next update, counted from 1."""
+        return [self.lr_rule.value, self.momentum_rule.value, self.n_updates + 1]
+
+    def updates(self, loss, params: Sequence, constrain: Callable | None = None) -> list[tuple]:
+        """Return the pairs (shared variable, new value) of one update.
+
+        Parameters
+        ----------
+        loss : symbolic scalar
+        params : list of shared variables
+            What to change.
+        constrain : callable, optional
+            ``constrain(param, new_value)`` returns what to store instead.
+        """
+        gradients = engine.grad(loss, list(params), disconnected_inputs="ignore")
+        if self.max_grad_norm is not None:
+            gradients = limit_norm(gradients, self.max_grad_norm)
+        pairs = []
+        for param, gradient in zip(params, gradients, strict=True):
+            kept = {name: self._array(name, param) for name in self.update_rule.arrays}
+            step, new = self.update_rule.function(gradient, self.rate, self.momentum, self.time, **kept)
+            value = param + step
+            pairs.append((param, value if constrain is None else constrain(param, value)))
+            pairs += [(kept[name], new[name]) for name in kept]
+        return [(variable, tensor.cast(value, variable.dtype)) for variable, value in pairs]
+
+    def _array(self, name: str, param):
+        """Return the shared variable in which the update rule keeps `name` for `param`; make it if need be."""
+        full_name = f"{name} {param.name}"
+        if full_name not in self.arrays:
+            self.arrays[full_name] = engine.shared(np.zeros_like(param.get_value(borrow=True)), name=full_name)
+        return self.arrays[full_name]
+
+    def validated(self, loss: float, epoch: float) -> None:
+        """Let both rules take notice of a validation loss."""
+        self.lr_rule.update(loss, epoch)
+        self.momentum_rule.update(loss, epoch)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return rules, counters and arrays as plain data."""
+        return {
+            "sgd_type": self.sgd_type,
+            "lr_rule": self.lr_rule.get_state(),
+            "momentum_rule": self.momentum_rule.get_state(),
+            "max_grad_norm": self.max_grad_norm,
+            "n_updates": self.n_updates,
+            "arrays": {name: variable.get_value() for name, variable in self.arrays.items()},
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "SGD":
+        """Make an SGD that goes on where another one stood."""
+        new = cls(state["sgd_type"], max_grad_norm=state["max_grad_norm"])
+        new.lr_rule = Rule.from_state(state["lr_rule"])
+        new.momentum_rule = Rule.from_state(state["momentum_rule"])
+        new.n_updates = state["n_updates"]
+        new.arrays = {name: engine.shared(value, name=name) for name, value in state["arrays"].items()}
+        return new
+
+    def __str__(self) -> str:
+        text = f"{self.sgd_type}, learning rate {self.lr_rule}"
+        return text + (f", momentum {self.momentum_rule}" if self.update_rule.function is nag else "")
+
+
+def limit_norm(gradients: Sequence, max_norm: float) -> list:
+    """Scale symbolic gradients together so that the norm of all of them is at most `max_norm`."""
+    norm = tensor.sqrt(sum((gradient**2).sum() for gradient in gradients))
+    scale = max_norm / tensor.maximum(norm, max_norm)
+    return [gradient * scale for gradient in gradients]

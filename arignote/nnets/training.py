@@ -1,0 +1,426 @@
+"""Training: epoch after epoch, minibatch after minibatch, with validations and checkpoints in between.
+
+Every piece of the state of a training run is data: where it stands, what it has seen, what its rules and its update
+rule keep. Whoever has the state and the data can go on.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arignote import engine
+from arignote.data import atomic, files
+from arignote.data.prefetch import Prefetcher
+from arignote.data.readers import Data
+from arignote.nnets.inputs import Inputs, training_batches
+from arignote.nnets.interrupt import StopRequest
+from arignote.nnets.network import Network
+from arignote.nnets.sgd_updates import SGD
+from arignote.util import checks, streams
+
+logger = logging.getLogger(__name__)
+
+
+class DivergedError(ArithmeticError):
+    """The training loss, the validation loss or a parameter is no longer a finite number."""
+
+
+@dataclass
+class Settings:
+    """How to train: those arguments of `NNClassifier.fit` that are stored with a training run."""
+
+    n_epochs: int
+    batch_size: int
+    train_loss: str = "nll"
+    valid_loss: str = "nll"
+    test_loss: list[str] = field(default_factory=lambda: ["error", "nll"])
+    validation_frequency: int | None = None
+    validate_on_train: bool = False
+    checkpoint_all: bool = False
+    extra_metadata: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, network: Network) -> None:
+        """Refuse what cannot be done, and bring the rest into its plain form."""
+        self.n_epochs = checks.whole_number(self.n_epochs, "n_epochs")
+        self.batch_size = checks.whole_number(self.batch_size, "batch_size")
+        self.train_loss = network.check_loss(self.train_loss, "train_loss")
+        if self.train_loss == "error":
+            raise ValueError('got train_loss="error", which has no gradient; need a smooth loss; try train_loss="nll"')
+        self.valid_loss = network.check_loss(self.valid_loss, "valid_loss")
+        self.test_loss = [network.check_loss(name, "test_loss") for name in self.test_loss]
+        if self.validation_frequency is not None:
+            self.validation_frequency = checks.whole_number(self.validation_frequency, "validation_frequency")
+        self.validate_on_train = bool(self.validate_on_train)
+        self.checkpoint_all = bool(self.checkpoint_all)
+
+
+@dataclass
+class Progress:
+    """Where training stands, at the edge between two minibatches.
+
+    Attributes
+    ----------
+    epoch, batch : int
+        The next minibatch is number `batch` of epoch `epoch`, both counted from 0.
+    n_rows : int
+        Number of rows of training data.
+    n_examples : int
+        Examples trained on so far, counting each as often as it was used.
+    loss_sum, loss_examples : float, int
+        Sum of the training loss over the examples since the last validation, and their number.
+    seconds : float
+        Time trained.
+    best_loss : float
+        Lowest validation loss so far.
+    best_epoch : float
+        When it was reached, in epochs.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    n_rows: int = 0
+    n_examples: int = 0
+    loss_sum: float = 0.0
+    loss_examples: int = 0
+    seconds: float = 0.0
+    best_loss: float = float("inf")
+    best_epoch: float = 0.0
+
+
+class Checkpoints:
+    """The files of one training run: ``NAME_last``, ``NAME_best_model``, ``NAME_epoch3``, each .pkl.gz."""
+
+    def __init__(self, name: str | Path, metadata: Mapping[str, Any]):
+        self.name = name
+        self.metadata = dict(metadata)
+        folder = files.checkpoint_path(name, "last").parent
+        try:
+            atomic.require_writable(folder)
+        except OSError as error:
+            raise type(error)(
+                f"got checkpoint={str(name)!r}, and {folder} cannot be written ({error}); "
+                "need a folder for checkpoints; try another"
+            ) from error
+
+    def write(self, kind: str, model: Any) -> None:
+        """Write the model's present state to one of the files."""
+        files.checkpoint_write(files.checkpoint_path(self.name, kind), model, self.metadata)
+
+
+class Trainer:
+    """The training of one network: its state, and the loop.
+
+    Parameters
+    ----------
+    network : Network
+    settings : Settings
+    sgd : SGD
+    seed : int
+        Of shuffling and augmentation.
+
+    Attributes
+    ----------
+    progress : Progress
+    history : list of dict
+        One entry for each validation: "epoch" (a fraction inside an epoch), "examples", "learning_rate", "momentum",
+        "train_nll" (the mean of the training loss since the entry before, named after the loss), "valid_nll", and
+        "test_error" and so on whenever the validation loss was a new best.
+    best_params : dict of str to array, or None
+        The parameters with the best validation loss so far.
+    last_params : dict of str to array, or None
+        The parameters that training goes on from, where the network was given the best ones instead.
+    """
+
+    def __init__(self, network: Network, settings: Settings, sgd: SGD, seed: int):
+        self.network = network
+        self.settings = settings
+        self.sgd = sgd
+        self.seed = seed
+        self.progress = Progress()
+        self.history: list[dict[str, float]] = []
+        self.best_params: dict[str, np.ndarray] | None = None
+        self.last_params: dict[str, np.ndarray] | None = None
+        self._lock = threading.RLock()
+        self._step: Callable | None = None
+        self._evaluate: Callable | None = None
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Return everything that training depends on but the data and the parameters, as plain data."""
+        return {
+            "settings": asdict(self.settings),
+            "progress": asdict(self.progress),
+            "sgd": self.sgd.get_state(),
+            "history": [dict(entry) for entry in self.history],
+            "best_params": self.best_params,
+            "last_params": self.last_params,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], network: Network, seed: int) -> "Trainer":
+        """Make a trainer that goes on where another one stood."""
+        trainer = cls(network, Settings(**state["settings"]), SGD.from_state(state["sgd"]), seed)
+        trainer.progress = Progress(**state["progress"])
+        trainer.history = [dict(entry) for entry in state["history"]]
+        trainer.best_params = state["best_params"]
+        trainer.last_params = state["last_params"]
+        return trainer
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold training at the edge between two minibatches while this block runs: the state is of one piece."""
+        with self._lock:
+            yield
+
+    def curve(self, name: str) -> tuple[list[float], list[float]]:
+        """Return one of the loss histories, e.g. "valid_nll": epochs, and losses."""
+        points = [(entry["epoch"], entry[name]) for entry in self.history if name in entry]
+        return [epoch for epoch, _ in points], [loss for _, loss in points]
+
+    @property
+    def finished(self) -> bool:
+        """True if all epochs asked for are done."""
+        return self.progress.epoch >= self.settings.n_epochs
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        model: Any,
+        inputs: Inputs,
+        augmentation: Callable | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        """Train until all epochs are done or the user asks to stop.
+
+        Parameters
+        ----------
+        model : NNClassifier
+            What to write to checkpoints.
+        inputs : Inputs
+        augmentation : callable, optional
+        checkpoints : Checkpoints, optional
+
+        Raises
+        ------
+        DivergedError
+            If the loss becomes NaN or infinite. The network is set to its best parameters so far, if there are any.
+        """
+        self._start(inputs.train)
+        augment = None if augmentation is None else keyed_augmentation(augmentation, self.seed)
+        with StopRequest() as stop:
+            self.compile()
+            started = time.monotonic() - self.progress.seconds
+            try:
+                while not self.finished and not stop.requested:
+                    with closing(self._train_epoch(inputs.train, augment)) as losses:
+                        for loss in losses:
+                            self.progress.seconds = time.monotonic() - started
+                            if self._validation_is_due(loss):
+                                self._validate(inputs, model, checkpoints)
+                            if stop.requested:
+                                break
+                    if self.progress.batch == 0:
+                        self._write_after_epoch(model, checkpoints)
+            except DivergedError:
+                self._restore_best()
+                raise
+            if stop.requested and checkpoints is not None:
+                checkpoints.write("last", model)
+        if checkpoints is not None:
+            self._restore_best()
+
+    def compile(self) -> None:
+        """Compile the training step and the losses, unless that is done."""
+        if self._step is None:
+            logger.info("Compiling the training step and the losses.")
+            self._step = self._compile_step()
+            self._evaluate = self.network.evaluator(self._evaluated_losses)
+
+    def _compile_step(self) -> Callable:
+        network = self.network
+        loss = network.loss(self.settings.train_loss, training=True)
+        params = [network.params[name] for name in network.trainable]
+        updates = self.sgd.updates(loss + network.penalty(), params, network.constrain)
+        inputs = [network.x, network.y, network.position, *self.sgd.inputs]
+        return engine.function(inputs, loss, updates=updates, on_unused_input="ignore")
+
+    @property
+    def _evaluated_losses(self) -> list[str]:
+        """The losses of the deterministic network that validations need, each once."""
+        return list(dict.fromkeys([self.settings.valid_loss, *self.settings.test_loss]))
+
+    def _start(self, train: Data) -> None:
+        """Take up training where the state says, on data that may have been given anew."""
+        if self.last_params is not None:
+            self.network.set_values(self.last_params)
+            self.last_params = None
+        if self.progress.batch > 0 and self.progress.n_rows != train.n_rows:
+            raise ValueError(
+                f"got {train.n_rows} rows of training data; need the {self.progress.n_rows} that this training was "
+                f"stopped on, in the middle of epoch {self.progress.epoch + 1}; try the same data"
+            )
+        self.progress.n_rows = train.n_rows
+
+    def _batches(
+        self, data: Data, epoch: int = 0, first_batch: int = 0, augment: Callable | None = None
+    ) -> AbstractContextManager[Iterable[tuple[np.ndarray, np.ndarray]]]:
+        """Return the batches of an epoch, to be opened by ``with``; prepared in a thread if that takes work."""
+
+        def make() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            size = self.settings.batch_size
+            return training_batches(data, self.network, size, self.seed, epoch, first_batch, augment)
+
+        return Prefetcher(make) if augment is not None or data.needs_work else nullcontext(make())
+
+    def _train_epoch(self, data: Data, augment: Callable | None) -> Iterator[float]:
+        """Train on the rest of the present epoch; yield the loss of each minibatch after it was trained on."""
+        progress = self.progress
+        n_batches = data.n_batches(self.settings.batch_size)
+        with self._batches(data, progress.epoch, progress.batch, augment) as batches:
+            for X, y in batches:
+                with self._lock:
+                    loss = self._train_batch(X, y)
+                    progress.batch += 1
+                    if progress.batch == n_batches:
+                        progress.epoch, progress.batch = progress.epoch + 1, 0
+                yield loss
+                if progress.batch == 0:
+                    return
+        raise ValueError(
+            f"got {progress.batch} batches in epoch {progress.epoch + 1}; need {n_batches}, as the reader's n_rows="
+            f"{data.n_rows} says; try checking its iter_epoch"
+        )
+
+    def _train_batch(self, X: np.ndarray, y: np.ndarray) -> float:
+        progress = self.progress
+        position = np.array([progress.epoch, progress.batch, 0])
+        loss = float(self._step(X, y, position, *self.sgd.input_values()))
+        self.sgd.n_updates += 1
+        progress.n_examples += len(X)
+        progress.loss_sum += loss * len(X)
+        progress.loss_examples += len(X)
+        return loss
+
+    def _validation_is_due(self, loss: float) -> bool:
+        """Say whether to validate now; refuse to go on from a loss that is no number."""
+        progress, frequency = self.progress, self.settings.validation_frequency
+        if not np.isfinite(loss):
+            raise self._diverged(f"the training loss became {loss}")
+        if frequency is None:
+            return progress.batch == 0
+        at_last_validation = progress.n_examples - progress.loss_examples
+        return progress.n_examples // frequency > at_last_validation // frequency
+
+    def _validate(self, inputs: Inputs, model: Any, checkpoints: Checkpoints | None) -> None:
+        """Compute the validation loss, remember the best network, and let the rules act."""
+        progress, settings = self.progress, self.settings
+        train_loss = progress.loss_sum / progress.loss_examples
+        progress.loss_sum, progress.loss_examples = 0.0, 0
+        epoch = progress.epoch + progress.batch / inputs.train.n_batches(settings.batch_size)
+        entry = {
+            "epoch": epoch,
+            "examples": progress.n_examples,
+            "learning_rate": self.sgd.lr_rule.value,
+            "momentum": self.sgd.momentum_rule.value,
+            f"train_{settings.train_loss}": train_loss,
+        }
+        if settings.validate_on_train:
+            entry[f"train_deterministic_{settings.valid_loss}"] = self.evaluate(inputs.train)[settings.valid_loss]
+        decisive = train_loss
+        if inputs.valid is not None:
+            decisive = entry[f"valid_{settings.valid_loss}"] = self.evaluate(inputs.valid)[settings.valid_loss]
+        if not np.isfinite(decisive):
+            raise self._diverged(f"the validation loss became {decisive}")
+        is_best = inputs.valid is not None and decisive < progress.best_loss
+        if inputs.test is not None and (is_best or inputs.valid is None):
+            losses = self.evaluate(inputs.test)
+            entry |= {f"test_{name}": losses[name] for name in settings.test_loss}
+        self.history.append(entry)
+        self.sgd.validated(decisive, epoch)
+        if is_best:
+            progress.best_loss, progress.best_epoch = decisive, epoch
+            self.best_params = self.network.get_values()
+            if checkpoints is not None:
+                checkpoints.write("best_model", model)
+        logger.info("%s", describe_entry(entry, settings, progress, is_best))
+
+    def evaluate(self, data: Data) -> dict[str, float]:
+        """Return the mean losses of the deterministic network over all rows of `data`."""
+        self.compile()
+        names = self._evaluated_losses
+        sums, n_rows = np.zeros(len(names)), 0
+        everything = Data(
+            data.features, data.labels, data.batch_size, data.alter_features, data.alter_labels, data.start, data.stop
+        )
+        with self._batches(everything) as batches:
+            for X, y in batches:
+                sums += len(X) * np.array(self._evaluate(X, y), dtype=np.float64)
+                n_rows += len(X)
+        return dict(zip(names, (sums / n_rows).tolist(), strict=True))
+
+    def _write_after_epoch(self, model: Any, checkpoints: Checkpoints | None) -> None:
+        """Keep the state at the end of an epoch, unless it is one to forget."""
+        if checkpoints is None:
+            return
+        for name, value in self.network.params.items():
+            if not np.isfinite(value.get_value(borrow=True)).all():
+                raise self._diverged(f"the parameter {name} is no longer finite")
+        checkpoints.write("last", model)
+        if self.settings.checkpoint_all:
+            checkpoints.write(f"epoch{self.progress.epoch}", model)
+
+    def _restore_best(self) -> None:
+        """Give the network its best parameters, and keep those that training would go on from."""
+        if self.best_params is not None:
+            self.last_params = self.network.get_values()
+            self.network.set_values(self.best_params)
+
+    def _diverged(self, what: str) -> DivergedError:
+        progress = self.progress
+        return DivergedError(
+            f"{what} in epoch {progress.epoch + 1}, after minibatch {progress.batch} ({progress.n_examples} examples); "
+            "need finite numbers to go on; try a smaller learning rate, or sgd_max_grad_norm=1. "
+            "The last good checkpoint, if any, is untouched"
+        )
+
+
+def keyed_augmentation(function: Callable, seed: int) -> Callable:
+    """Return ``augment(X, y, epoch, batch)``, which calls the user's function with a random generator of its own.
+
+    Parameters
+    ----------
+    function : callable
+        ``f(X, y, epoch, rng)`` or ``f(X, y)``, which return a pair, or ``f(X)``, which returns new features.
+    seed : int
+    """
+    n_arguments = checks.n_positional(function, "augmentation")
+
+    def augment(X: np.ndarray, y: np.ndarray, epoch: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        if n_arguments == 1:
+            return function(X), y
+        if n_arguments == 2:
+            return function(X, y)
+        return function(X, y, epoch, streams.generator(seed, "augmentation", epoch, batch))
+
+    return augment
+
+
+def describe_entry(entry: Mapping[str, float], settings: Settings, progress: Progress, is_best: bool) -> str:
+    """Return the line that reports a validation."""
+    parts = [f"epoch {entry['epoch']:g}/{settings.n_epochs}"]
+    for name, value in entry.items():
+        part, _, loss = name.rpartition("_")
+        if part in ("train", "train_deterministic", "valid", "test"):
+            shown = f"{100 * value:.2f} %" if loss == "error" else f"{value:.4f}"
+            parts.append(f"{part.replace('_', ' ')} {loss} {shown}")
+    parts.append(f"rate {entry['learning_rate']:g}, momentum {entry['momentum']:g}, {progress.seconds:.0f} s")
+    return "; ".join(parts) + (" (best)" if is_best else "")

@@ -1,0 +1,111 @@
+"""Dropout with masks from a counter-based generator.
+
+The generator is Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
+a function from a key and a counter to four 32-bit numbers. The key belongs to a layer, the counter holds the position
+in the training run and the number of the unit. Nothing is stored between calls, the gradient computes the same mask once
+more, and any mask can be computed anywhere.
+"""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from arignote.engine import Apply, COp, disconnected_type, tensor
+
+# Counters are taken in groups: 16 neighbouring counters give 4 numbers each, used word by word. A vector unit can then
+# compute a whole group at once, and write it in order.
+LANES = 16
+WORDS = 4
+
+
+def philox(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
+    """Return four random 32-bit words for each counter.
+
+    Parameters
+    ----------
+    key : uint32 array of shape (2,)
+    counter : uint32 array of shape (4, n)
+
+    Returns
+    -------
+    uint32 array of shape (4, n)
+
+    Examples
+    --------
+    >>> [hex(word) for word in philox(np.zeros(2, "uint32"), np.zeros((4, 1), "uint32"))[:, 0]]
+    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
+    """
+    low = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
+    key0, key1 = (int(word) for word in key)
+    c0, c1, c2, c3 = counter.astype(np.uint64)
+    for _ in range(10):
+        product0 = np.uint64(0xD2511F53) * c0
+        product1 = np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (
+            (product1 >> half) ^ c1 ^ np.uint64(key0),
+            product1 & low,
+            (product0 >> half) ^ c3 ^ np.uint64(key1),
+            product0 & low,
+        )
+        key0 = (key0 + 0x9E3779B9) & 0xFFFFFFFF
+        key1 = (key1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3]).astype(np.uint32)
+
+
+def random_words(key: np.ndarray, position: np.ndarray, n: int) -> np.ndarray:
+    """Return the `n` random 32-bit words of a key at a position (three whole numbers), in the order of the units."""
+    n_groups = -(-n // (LANES * WORDS))
+    counter = np.empty((4, n_groups * LANES), np.uint32)
+    counter[0] = np.arange(n_groups * LANES)
+    counter[1:] = np.asarray(position).astype(np.uint32)[:, np.newaxis]
+    words = philox(np.asarray(key).astype(np.uint32), counter)
+    return words.reshape(WORDS, n_groups, LANES).transpose(1, 0, 2).ravel()[:n]
+
+
+class Dropout(COp):
+    """Set a fraction of an array to zero, and scale the rest up so that its mean stays.
+
+    Inputs: the array; the fraction to drop, a float64 scalar in [0, 1); a key of two 32-bit words and a position of
+    three, both as int64 vectors. The output is ``array * mask / (1 - fraction)``.
+    """
+
+    __props__ = ()
+
+    def __init__(self):
+        super().__init__([str(Path(__file__).with_suffix(".c"))], "APPLY_SPECIFIC(dropout)")
+
+    def make_node(self, array, fraction, key, position):
+        array = tensor.as_tensor_variable(array)
+        fraction = tensor.cast(tensor.as_tensor_variable(fraction), "float64")
+        key = tensor.cast(tensor.as_tensor_variable(key), "int64")
+        position = tensor.cast(tensor.as_tensor_variable(position), "int64")
+        return Apply(self, [array, fraction, key, position], [array.type()])
+
+    def perform(self, node, inputs, output_storage, params=None):
+        array, fraction, key, position = inputs
+        words = random_words(key, position, array.size).reshape(array.shape)
+        scale = array.dtype.type(1.0 / (1.0 - fraction))
+        output_storage[0][0] = np.where(words >= fraction * 2.0**32, array * scale, array.dtype.type(0))
+
+    def connection_pattern(self, node):
+        return [[True], [False], [False], [False]]
+
+    def grad(self, inputs, output_gradients):
+        disconnected = [disconnected_type() for _ in inputs[1:]]
+        return [self(output_gradients[0], *inputs[1:]), *disconnected]
+
+    def infer_shape(self, node, shapes):
+        return [shapes[0]]
+
+    def c_compile_args(self):
+        return ["-O3", "-fopenmp-simd"]
+
+    def c_code_cache_version(self):
+        # The engine's own version hashes text with Python's hash, which differs from process to process: nothing
+        # would ever be found in the compile cache.
+        return tuple(zlib.crc32(code.encode()) for code in self.func_codes)
+
+
+dropout = Dropout()

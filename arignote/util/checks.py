@@ -1,0 +1,96 @@
+"""Checks of single arguments. Each returns the value in its plain form or raises "got X; need Y; try Z"."""
+
+import difflib
+import inspect
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+
+def suggestion(word: object, known: Iterable[str]) -> str:
+    """Return 'try "closest"; known are: ...' for a misspelt word.
+
+    Examples
+    --------
+    >>> suggestion("reul", ["relu", "tanh"])
+    'try "relu" (known: relu, tanh)'
+    """
+    known = sorted(known)
+    lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(word).lower(), lower, n=1, cutoff=0.4)
+    listing = f"known: {', '.join(known)}"
+    return f'try "{lower[close[0]]}" ({listing})' if close else f"try one of those {listing}"
+
+
+def choice(value: object, known: Iterable[str], what: str) -> str:
+    """Return `value` if it is one of the `known` words; `what` names it in the message."""
+    known = list(known)
+    if isinstance(value, str) and value in known:
+        return value
+    raise ValueError(f"got {what} {value!r}; need one that exists; {suggestion(value, known)}")
+
+
+def whole_number(value: object, what: str, least: int = 1) -> int:
+    """Return `value` as an int if it is a whole number of at least `least`.
+
+    Examples
+    --------
+    >>> whole_number(3.0, "n_units")
+    3
+    """
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or int(value) != value or value < least:
+        raise ValueError(f"got {what}={value!r}; need a whole number of {least} or more; try {what}={max(least, 10)}")
+    return int(value)
+
+
+def number(value: object, what: str, least: float = -math.inf, below: float = math.inf) -> float:
+    """Return `value` as a float if it is finite, at least `least` and less than `below`."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not least <= value < below:
+        wanted = "a finite number" + (f" of at least {least:g}" if least > -math.inf else "")
+        wanted += f" and less than {below:g}" if below < math.inf else ""
+        example = max(least, 0.0) if below == math.inf else (max(least, 0.0) + below) / 2
+        raise ValueError(f"got {what}={value!r}; need {wanted}; try {what}={example:g}")
+    return float(value)
+
+
+def pair(value: object, what: str) -> tuple[int, int]:
+    """Return `value`, a pair of whole numbers or one number for both, as a tuple.
+
+    Examples
+    --------
+    >>> pair([3, 5], "filter_shape")
+    (3, 5)
+    >>> pair(2, "pool_shape")
+    (2, 2)
+    """
+    if isinstance(value, int | np.integer):
+        value = (value, value)
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
+        raise ValueError(f"got {what}={value!r}; need two whole numbers (rows, columns); try {what}=(3, 3)")
+    return whole_number(value[0], what), whole_number(value[1], what)
+
+
+def n_positional(function: object, what: str) -> int:
+    """Return how many positional arguments a function takes: 1 for f(X), 2 for f(X, y), 4 for f(X, y, epoch, rng).
+
+    Examples
+    --------
+    >>> n_positional(lambda X, y: (X, y), "augmentation")
+    2
+    """
+    if not callable(function):
+        raise TypeError(f"got {what}={function!r}; need a function; try def {what}(X, y, epoch, rng): return X, y")
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some functions written in C do not tell
+        return 1
+    needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    if len(needed) not in (1, 2, 4):
+        raise TypeError(
+            f"got {what} with {len(needed)} arguments; need f(X), f(X, y) or f(X, y, epoch, rng); "
+            f"try def {what}(X, y, epoch, rng): return X, y"
+        )
+    return len(needed)

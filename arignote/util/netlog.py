@@ -1,0 +1,20 @@
+"""What the library says while it works: records of `logging`, under the name "arignote"."""
+
+import logging
+import sys
+
+root = logging.getLogger("arignote")
+
+
+def ensure_visible() -> None:
+    """Show messages on the standard error stream, unless the program has set up logging itself.
+
+    Training takes minutes to hours; in a plain script, where nobody thought of logging, one still wants to see it go
+    on. A program that has any handler, or that set a level for the logger "arignote", has decided for itself.
+    """
+    if root.handlers or logging.getLogger().handlers or root.level != logging.NOTSET:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)

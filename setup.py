@@ -1,0 +1,31 @@
+"""Packaging. `pip install .` and `python setup.py develop` both work."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "arignote/__init__.py").read_text()).group(1)
+
+hdf5 = ["pandas>=1.5,<2.1", "tables>=3.8"]
+plot = ["matplotlib>=3.7"]
+
+setup(
+    name="arignote",
+    version=version,
+    description="Feed-forward neural networks on Theano, trained from data of any size, stopped and resumed exactly",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["arignote", "arignote.*"]),
+    package_data={"arignote.ops": ["*.c"], "arignote.sample_data": ["mnist.pkl.gz"]},
+    python_requires=">=3.11,<3.12",
+    install_requires=["numpy>=1.23,<1.24", "six", "scipy>=1.9", "Theano==1.0.5", "scipy-openblas32>=0.3.23"],
+    extras_require={
+        "hdf5": hdf5,
+        "plot": plot,
+        "dev": [*hdf5, *plot, "pytest", "hypothesis", "ruff"],
+    },
+    zip_safe=False,
+)

@@ -1,0 +1,42 @@
+"""What several test modules need."""
+
+import numpy as np
+import pytest
+
+from arignote import engine
+
+
+@pytest.fixture
+def quick():
+    """Compile without C: in a moment, to run slowly."""
+    with engine.quick_compile():
+        yield
+
+
+@pytest.fixture
+def float64():
+    """Compute in double precision."""
+    with engine.use_float("float64"):
+        yield
+
+
+@pytest.fixture
+def blobs():
+    """Return a small problem that a network can learn: 240 points around 3 centres in 5 dimensions."""
+    rng = np.random.default_rng(7)
+    y = rng.integers(3, size=240)
+    return (rng.normal(size=(3, 5)) * 2)[y] + rng.normal(size=(240, 5)), y
+
+
+def numeric_gradient(function, array, step=1e-6):
+    """Return the gradient of a function of nothing, which reads `array`, by central differences."""
+    gradient = np.empty_like(array)
+    for index in np.ndindex(array.shape):
+        original = array[index]
+        values = []
+        for value in (original + step, original - step):
+            array[index] = value
+            values.append(float(function()))
+        array[index] = original
+        gradient[index] = (values[0] - values[1]) / (2 * step)
+    return gradient

@@ -1,0 +1,93 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from arignote import engine
+from arignote.engine import tensor
+from arignote.ops import dropout
+from arignote.ops.dropout import philox, random_words
+
+KEY = np.array([123, 4567])
+
+
+def compiled(dtype, fraction=0.3):
+    """Return a function of an array and a position: the dropped array, and the gradient of its weighted sum."""
+    x = tensor.TensorType(dtype, (False, False))("x")
+    weights = tensor.TensorType(dtype, (False, False))("weights")
+    position = tensor.lvector("position")
+    y = dropout(x, np.float64(fraction), engine.shared(KEY), position)
+    return engine.function([x, weights, position], [y, engine.grad((y * weights).sum(), x)])
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "words"),
+    [  # the vectors that the authors of Philox published with their library
+        ([0] * 4, [0] * 2, ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]),
+        ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, ["408f276d", "41c83b0e", "a20bc7c6", "6d5451fd"]),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            [0xA4093822, 0x299F31D0],
+            ["d16cfe09", "94fdcceb", "5001e420", "24126ea1"],
+        ),
+    ],
+)
+def test_philox_gives_the_published_numbers(counter, key, words):
+    found = philox(np.array(key, np.uint32), np.array(counter, np.uint32)[:, np.newaxis])
+    assert [f"{word:08x}" for word in found[:, 0]] == words
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(128, 400), (3, 7), (1, 64), (5, 13), (0, 4)])
+def test_c_code_and_numpy_agree_to_the_bit(dtype, shape):
+    rng = np.random.default_rng(1)
+    x, weights = rng.normal(size=shape).astype(dtype), rng.normal(size=shape).astype(dtype)
+    in_c = compiled(dtype)(x, weights, [1, 2, 3])
+    with engine.quick_compile():
+        in_numpy = compiled(dtype)(x, weights, [1, 2, 3])
+    for a, b in zip(in_c, in_numpy, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_gradient_uses_the_same_mask(quick):
+    x = np.ones((50, 40), "float32")
+    weights = np.random.default_rng(0).normal(size=x.shape).astype("float32")
+    y, gradient = compiled("float32")(x, weights, [0, 0, 0])
+    np.testing.assert_array_equal(gradient, weights * y)
+
+
+def test_values_that_stay_are_scaled_and_the_fraction_is_kept():
+    x = np.full((400, 500), 2.0, "float32")
+    y, _ = compiled("float32", 0.3)(x, x, [0, 0, 0])
+    assert set(np.unique(y)) == {np.float32(0), np.float32(2.0) * np.float32(1 / 0.7)}
+    # 200 000 draws: three standard deviations of the fraction are 0.0031
+    assert abs((y == 0).mean() - 0.3) < 0.0031
+
+
+@pytest.mark.parametrize("position", [[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+def test_every_position_has_a_mask_of_its_own(position, quick):
+    x = np.ones((40, 50), "float32")
+    run = compiled("float32", 0.5)
+    here, there = run(x, x, [0, 0, 0])[0], run(x, x, position)[0]
+    # Independent masks agree on half of 2000 units, give or take 22 or so.
+    assert abs((here == there).sum() - 1000) < 100
+
+
+def test_mask_ignores_the_order_in_memory():
+    x = np.asfortranarray(np.random.default_rng(0).normal(size=(6, 9)).astype("float32"))
+    run = compiled("float32")
+    np.testing.assert_array_equal(run(x, x, [4, 5, 6])[0], run(np.ascontiguousarray(x), x, [4, 5, 6])[0])
+
+
+def test_words_are_uniform():
+    words = random_words(KEY, [0, 0, 0], 64_000)
+    counts = np.bincount(words >> 28, minlength=16)
+    # chi-squared with 15 degrees of freedom: 99.9 % lie below 37.7
+    assert ((counts - 4000) ** 2 / 4000).sum() < 37.7
+
+
+def test_compiled_code_is_found_again_by_another_process():
+    code = "from arignote.ops.dropout import Dropout; print(Dropout().c_code_cache_version())"
+    versions = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)}
+    assert len(versions) == 1
