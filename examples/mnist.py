@@ -10,6 +10,7 @@ from pathlib import Path
 
 from arignote import sample_data
 from arignote.data import files
+from arignote.data.readers import Data
 from arignote.image import augment
 from arignote.nnets import nets
 from arignote.util import plotting
@@ -82,9 +83,9 @@ def main() -> None:
     train, valid, test = files.read_pickle(sample_data.mnist)
     started = time.monotonic()
     classifier.fit(
-        train, n_epochs=arguments.epochs, valid=valid, test=test, augmentation=augmentation, checkpoint=checkpoint,
-        sgd_type="nag", lr_rule=LR_RULE, momentum_rule=MOMENTUM_RULE, batch_size=arguments.batch_size,
-        test_loss=["nll", "error"],
+        Data(*train, shuffle=True), valid=valid, test=test, n_epochs=arguments.epochs, batch_size=arguments.batch_size,
+        augmentation=augmentation, checkpoint=checkpoint, sgd_type="nag", lr_rule=LR_RULE,
+        momentum_rule=MOMENTUM_RULE, test_loss=["nll", "error"],
     )  # fmt: skip
     print(f"Trained to epoch {classifier.trainer.progress.epoch} in {time.monotonic() - started:.0f} s.")
     print(f"Test error of the network with the best validation loss: {100 * (1 - classifier.score(*test)):.2f} %")

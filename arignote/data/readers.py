@@ -1,11 +1,12 @@
 """Sources of examples, and batches made from them.
 
 A `Reader` gives the rows of one thing (features, or labels) in batches. `Data` puts features and labels together, and
-`DataWithHoldoutPartitions` cuts them into rows for training, validation and testing. A position in the data is a number,
-so reading can start anywhere.
+`DataWithHoldoutPartitions` cuts them into rows for training, validation and testing. A position in the data is a
+number, so reading can start anywhere.
 """
 
 import itertools
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,13 +97,7 @@ class ArrayReader(Reader):
 
     def __init__(self, array: Any):
         if not isinstance(array, np.ndarray):  # keeps a memmap what it is
-            try:
-                array = np.asarray(array)
-            except ValueError as error:
-                raise ValueError(
-                    f"got examples of different sizes ({error}); need the same shape in every row; "
-                    "try padding or cropping them"
-                ) from error
+            array = rectangular(array)
         if array.ndim == 0:
             raise ValueError(f"got {array[()]!r}; need an array of rows; try a list or an array")
         self.array = array
@@ -116,6 +111,18 @@ class ArrayReader(Reader):
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return these rows, in this order. A reader that has this method can be shuffled."""
         return self.array[rows]
+
+
+def rectangular(rows: Any) -> np.ndarray:
+    """Return an array of rows that need not be one yet; refuse rows of different sizes."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what numpy 1 warns of, numpy 2 refuses
+            return np.asarray(rows)
+    except (ValueError, Warning) as error:
+        raise ValueError(
+            "got examples of different sizes; need the same shape in every row; try padding or cropping them"
+        ) from error
 
 
 def as_reader(source: Any) -> Reader:
@@ -289,8 +296,8 @@ class Data:
 class DataWithHoldoutPartitions:
     """Data of which some rows are held out for validation, and some for testing.
 
-    The rows lie in the order training, validation, testing, and each partition but the first starts on a multiple of the
-    batch size. Every row is in exactly one partition.
+    The rows lie in the order training, validation, testing, and each partition starts on a multiple of the batch size.
+    Every row is in exactly one partition.
 
     Parameters
     ----------
@@ -318,7 +325,8 @@ class DataWithHoldoutPartitions:
 
     Examples
     --------
-    >>> data = DataWithHoldoutPartitions(np.zeros((100, 3)), np.zeros(100), batch_size=10, valid_frac=0.2, test_frac=0.1)
+    >>> X, y = np.zeros((100, 3)), np.zeros(100)
+    >>> data = DataWithHoldoutPartitions(X, y, batch_size=10, valid_frac=0.2, test_frac=0.1)
     >>> data.train.n_rows, data.valid.n_rows, data.test.n_rows
     (70, 20, 10)
     """

@@ -100,6 +100,15 @@ class _Encode:
         return arguments[0].encode("latin1")
 
 
+class _EmptyBytes:
+    """Stands for ``bytes``, which old protocols call, without arguments, to make an empty text of bytes."""
+
+    __slots__ = ()
+
+    def __call__(self):
+        return b""
+
+
 class _Nothing:
     """Stands for ``numpy.ndarray``, which array pickles name but need not call."""
 
@@ -110,6 +119,7 @@ ALLOWED = {
     ("numpy", "ndarray"): _Nothing(),
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _Encode(),
+    ("__builtin__", "bytes"): _EmptyBytes(),
 } | {
     (module, name): stand_in
     for module in ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -189,7 +199,7 @@ def _finish(value: Any, depth: int) -> Any:
         if value.value is None:
             raise PickleError("got an array without data")
         return value.value
-    if isinstance(value, _Dtype | _Encode | _Nothing | type):
+    if isinstance(value, _Dtype | _Encode | _EmptyBytes | _Nothing | type):
         raise PickleError("got a pickle of a type; need plain data and numpy arrays only")
     if isinstance(value, dict):
         return {_finish(key, depth - 1): _finish(item, depth - 1) for key, item in value.items()}

@@ -129,7 +129,7 @@ def _check_order(types: list[type[Layer]]) -> None:
 
 
 def _give_names(definitions: list[Definition]) -> None:
-    """Give a name to each layer that has none, the same whenever the definition is the same; refuse names used twice."""
+    """Give a name to each layer that has none, the same for the same definition; refuse names used twice."""
     taken = {params["name"] for _, params in definitions if params.get("name") is not None}
     for type_name, params in definitions:
         if params.get("name") is None:

@@ -2,8 +2,8 @@
 
 The generator is Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
 a function from a key and a counter to four 32-bit numbers. The key belongs to a layer, the counter holds the position
-in the training run and the number of the unit. Nothing is stored between calls, the gradient computes the same mask once
-more, and any mask can be computed anywhere.
+in the training run and the number of the unit. Nothing is stored between calls, the gradient computes the same mask
+once more, and any mask can be computed anywhere.
 """
 
 import zlib

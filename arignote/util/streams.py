@@ -2,8 +2,8 @@
 
 Every use of randomness draws from a stream of its own, named by a seed, a purpose and a position such as (epoch,
 batch). A stream can be opened anywhere, at any time, in any order, and gives the same numbers. So the state of all
-randomness in a training run is a seed and the position, a thread that prepares batches ahead cannot disturb it, and resuming needs
-no generator to be stored.
+randomness in a training run is a seed and the position, a thread that prepares batches ahead cannot disturb it, and
+resuming needs no generator to be stored.
 """
 
 import zlib
@@ -16,7 +16,7 @@ def seed_sequence(seed: int, purpose: str, *position: int) -> np.random.SeedSequ
 
     The purpose goes in by its checksum: Python's own ``hash`` of a string differs from process to process.
     """
-    return np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *position])
+    return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()), *position))
 
 
 def generator(seed: int, purpose: str, *position: int) -> np.random.Generator:

@@ -1,0 +1,128 @@
+import gzip
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from arignote.data import files
+from arignote.data.files import CheckpointError
+from arignote.nnets.nets import NNClassifier
+from tests.nnets.test_nets import MLP, same
+
+
+@pytest.fixture
+def classifier():
+    return NNClassifier(MLP, name="Mine", n_in=5, rng=1)
+
+
+def test_reads_pickles_compressed_or_not(tmp_path):
+    value = {"X": np.arange(6).reshape(2, 3)}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(value))
+    (tmp_path / "a.pkl.gz").write_bytes(gzip.compress(pickle.dumps(value)))
+    for name in ("a.pkl", "a.pkl.gz"):
+        np.testing.assert_array_equal(files.read_pickle(str(tmp_path / name))["X"], value["X"])
+
+
+def test_a_pickle_that_runs_something_is_refused_unless_it_is_trusted(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(os.getcwd))
+    with pytest.raises(CheckpointError, match=r"a.pkl: got a pickle that asks for posix.getcwd.*trusted=True"):
+        files.read_pickle(tmp_path / "a.pkl")
+    assert files.read_pickle(tmp_path / "a.pkl", trusted=True) is os.getcwd
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b damaged", gzip.compress(pickle.dumps(1))[:-5], b"no pickle"])
+def test_a_corrupted_pickle_is_refused(content, tmp_path):
+    (tmp_path / "a.pkl.gz").write_bytes(content)
+    with pytest.raises(CheckpointError, match="a.pkl.gz: got a damaged"):
+        files.read_pickle(tmp_path / "a.pkl.gz")
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    for read in (files.read_pickle, files.checkpoint_read, files.read_csv, files.read_array, files.read_data):
+        with pytest.raises(FileNotFoundError, match="need a file that exists"):
+            read(tmp_path / "nothing")
+
+
+def test_reads_tables(tmp_path):
+    (tmp_path / "plain.csv").write_text("1,2,0\n3,4,1\n")
+    X, y = files.read_csv(tmp_path / "plain.csv")
+    assert X.tolist() == [[1, 2], [3, 4]] and X.dtype == np.float32 and y.tolist() == [0, 1]
+    (tmp_path / "header.csv").write_text('"label",a,b\n7,1,2\n8,3,4\n')
+    assert files.read_csv(tmp_path / "header.csv")[1].tolist() == [7, 8]
+    assert files.read_csv(tmp_path / "header.csv", label="b")[1].tolist() == [2, 4]
+    assert files.read_csv(tmp_path / "header.csv", label=1)[1].tolist() == [1, 3]
+    with gzip.open(tmp_path / "packed.csv.gz", "wt") as file:
+        file.write("1,0\n2,1\n")
+    assert files.read_csv(tmp_path / "packed.csv.gz")[0].tolist() == [[1], [2]]
+
+
+def test_wrong_tables_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n3,four\n")
+    with pytest.raises(ValueError, match=r"a.csv: got .*need numbers separated by commas"):
+        files.read_csv(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(ValueError, match="got label='z'; need one of the columns"):
+        files.read_csv(tmp_path / "b.csv", label="z")
+
+
+def test_checkpoints_come_back(classifier, tmp_path):
+    path = files.checkpoint_write(tmp_path / "mine", classifier, {"note": [1, "two"]})
+    assert path.name == "mine_last.pkl.gz"
+    for name in (tmp_path / "mine", str(path)):
+        again, metadata = files.checkpoint_read(name, get_metadata=True)
+        assert same(again.__getstate__(), classifier.__getstate__())
+        assert metadata["note"] == [1, "two"]
+        assert metadata["model_name"] == "Mine" and metadata["format_version"] == 1
+    assert same(files.checkpoint_read(path).__getstate__(), classifier.__getstate__())
+
+
+def test_a_checkpoint_can_be_opened_by_python_alone(classifier, tmp_path):
+    with gzip.open(files.checkpoint_write(tmp_path / "mine", classifier)) as file:
+        metadata, state = pickle.load(file), pickle.load(file)
+    assert metadata["model_type"] == "NNClassifier"
+    np.testing.assert_array_equal(state["params"]["fc1.W"], classifier.params["fc1.W"].get_value())
+
+
+def test_metadata_that_could_not_be_read_back_are_refused(classifier, tmp_path):
+    with pytest.raises(ValueError, match="need plain data"):
+        files.checkpoint_write(tmp_path / "mine", classifier, {"when": os.getcwd})
+    assert os.listdir(tmp_path) == []
+
+
+def rewritten(path, change):
+    """Change the two pickles of a checkpoint, and write it again."""
+    with gzip.open(path) as file:
+        header, state = pickle.load(file), pickle.load(file)
+    header, state = change(header, state)
+    path.write_bytes(gzip.compress(pickle.dumps(header) + pickle.dumps(state)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header, state: (header, state | {"seed": 2}), "checksum does not fit"),
+        (lambda header, state: (header | {"format_version": 99}, state), "got format version 99; need 1"),
+        (lambda header, state: ({"X": 1}, state), "no Arignote checkpoint"),
+        (lambda header, state: ([1], state), "no Arignote checkpoint"),
+    ],
+)
+def test_changed_checkpoints_are_refused(change, message, classifier, tmp_path):
+    path = files.checkpoint_write(tmp_path / "mine", classifier)
+    rewritten(path, change)
+    with pytest.raises(CheckpointError, match=f"mine_last.pkl.gz: .*{message}"):
+        files.checkpoint_read(path)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10, 100, -1, -10])
+def test_cut_off_checkpoints_are_refused(cut, classifier, tmp_path):
+    path = files.checkpoint_write(tmp_path / "mine", classifier)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(CheckpointError):
+        files.checkpoint_read(path)
+
+
+def test_names_of_checkpoints():
+    assert str(files.checkpoint_path("a/b")) == "a/b_last.pkl.gz"
+    assert str(files.checkpoint_path("a/b", "epoch3")) == "a/b_epoch3.pkl.gz"
+    assert str(files.checkpoint_path("a/b_best_model.pkl.gz")) == "a/b_best_model.pkl.gz"

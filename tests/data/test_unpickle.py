@@ -1,0 +1,142 @@
+import collections
+import contextlib
+import os
+import pickle
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arignote.data import unpickle
+from arignote.data.unpickle import PickleError
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(plain, st.integers(0, 5))
+def test_plain_data_come_back(value, protocol):
+    assert unpickle.loads(pickle.dumps(value, protocol))[0] == value
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", "i8", "u1", "?", "c8", "S3", "U3"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_come_back(protocol, dtype, order):
+    array = np.asarray(np.arange(12).reshape(3, 4), dtype=dtype, order=order)
+    found = unpickle.loads(pickle.dumps({"a": [array, array[0, 0]]}, protocol))[0]["a"]
+    np.testing.assert_array_equal(found[0], array)
+    assert found[0].dtype == array.dtype and found[0].flags.writeable
+    assert found[1] == array[0, 0]
+
+
+def test_pickles_of_python_2_come_back():
+    # cPickle.dumps({'a': numpy.array([1.5, 2.5], 'f4'), u'b': 'text'}, 2), written by Python 2.7 with numpy 1.16
+    written = (
+        b"\x80\x02}q\x01(U\x01acnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85U\x01b\x87Rq\x04"
+        b"(K\x01K\x02\x85cnumpy\ndtype\nq\x05U\x02f4K\x00K\x01\x87Rq\x06(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff"
+        b"K\x00tb\x89U\x08\x00\x00\xc0?\x00\x00 @tbX\x01\x00\x00\x00bU\x04textu."
+    )
+    found, end = unpickle.loads(written)
+    assert end == len(written)
+    np.testing.assert_array_equal(found["a"], np.array([1.5, 2.5], "f4"))
+    assert found["b"] == "text"
+
+
+def test_several_pickles_in_a_row():
+    content = pickle.dumps({"a": 1}) + pickle.dumps([2])
+    first, end = unpickle.loads(content)
+    assert (first, unpickle.loads(content, end)[0]) == ({"a": 1}, [2])
+
+
+class Runs:
+    """A pickle that calls a function with arguments."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Runs(os.system, "touch owned"),
+        Runs(eval, "open('owned', 'w')"),
+        Runs(getattr, os, "system"),
+        Runs(np.load, "x"),
+        Runs(np.zeros, (10,)),
+        collections.OrderedDict(a=1),
+        np.array([object()], dtype=object),
+        np.zeros(2, dtype=[("a", "f4")]),
+        np.array(["2020-01-01"], dtype="M8[D]"),
+        Runs(bytearray, 10**12),
+        print,
+        np.ndarray,
+        np.dtype("f4"),
+    ],
+    ids=str,
+)
+def test_refuses_all_else(value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for protocol in range(5):
+        try:
+            content = pickle.dumps(value, protocol)
+        except Exception:
+            continue
+        with pytest.raises(PickleError):
+            unpickle.loads(content)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a pickle",
+        b"cos\nsystem\n(S'touch owned'\ntR.",
+        b"(S'touch owned'\nios\nsystem\n.",
+        b"(cos\nsystem\nS'touch owned'\no.",
+        b"c__builtin__\neval\n(S'1'\ntR.",
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x0btouch owned\x85R.",
+        b"\x80\x04\x8c\x05numpy\x8c\x0dcore.os.system\x93\x8c\x0btouch owned\x85R.",
+        b"\x80\x02N\x72\xff\xff\xff\x7f.",  # numbers an object 2**31
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I1000000000000\ntS'b'\ntR.",
+        b"cnumpy\nndarray\n(I1000000000000\ntR.",
+        b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR.",
+        b"cnumpy\ndtype\n(S'S1000000000000'\nI0\nI1\ntR(I3\nS'|'\nNNNI5\nI1\nI0\ntb.",
+        b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",
+        b"Pid\n.",
+        b"\x80\x02\x82\x01.",
+        b"(" * 5000 + b"t" * 5000 + b".",
+        b"cnumpy\ndtype\n(S'f4'\nI0\nI1\ntR}S'code'\nS'x'\nsb.",
+    ],
+)
+def test_refuses_hand_made_malice(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PickleError):
+        unpickle.loads(content)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_array_whose_shape_does_not_fit_its_data_is_refused():
+    content = pickle.dumps(np.zeros(4, "f4"), 2).replace(b"K\x04\x85", b"K\x05\x85")
+    with pytest.raises(PickleError, match="got 16 bytes of data for an array of shape"):
+        unpickle.loads(content)
+
+
+def test_mutations_give_an_error_or_data():
+    original = pickle.dumps({"a": np.arange(20.0), "b": [1, "two", (3.0, None)]}, 4)
+    rng = random.Random(0)
+    for _ in range(3000):
+        content = bytearray(original)
+        for _ in range(rng.randrange(1, 4)):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        with contextlib.suppress(PickleError):
+            unpickle.loads(bytes(content))

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from arignote.image import augment
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(60, 2, 5, 6)).astype("float32") + 1, np.arange(60)
+
+
+def rng():
+    return np.random.default_rng(42)
+
+
+def test_shift_moves_each_image_by_itself(images):
+    X, y = images
+    shifted, labels = augment.shift(2, fill=7.0)(X, y, 0, rng())
+    assert labels is y and shifted.dtype == X.dtype and shifted.shape == X.shape
+    moves = set()
+    for before, after in zip(X, shifted, strict=True):
+        padded = np.pad(before, ((0, 0), (2, 2), (2, 2)), constant_values=7.0)
+        places = [(i, j) for i in range(5) for j in range(5) if (padded[:, i : i + 5, j : j + 6] == after).all()]
+        assert len(places) == 1
+        moves.add(places[0])
+    assert {move[0] for move in moves} == {move[1] for move in moves} == {0, 1, 2, 3, 4}
+
+
+def test_flip_mirrors_some(images):
+    X, y = images
+    flipped, _ = augment.flip()(X, y, 0, rng())
+    same = (flipped == X).all(axis=(1, 2, 3))
+    mirrored = (flipped == X[:, :, :, ::-1]).all(axis=(1, 2, 3))
+    assert (same ^ mirrored).all() and 15 < same.sum() < 45
+    both, _ = augment.flip(vertical=True)(X, y, 0, rng())
+    kinds = [X, X[:, :, ::-1], X[:, :, :, ::-1], X[:, :, ::-1, ::-1]]
+    counts = [(both == kind).all(axis=(1, 2, 3)).sum() for kind in kinds]
+    assert sum(counts) == 60 and min(counts) > 3
+
+
+def test_quarter_turns(images):
+    X, y = images[0][:, :, :, :5], images[1]
+    turned, _ = augment.quarter_turns()(X, y, 0, rng())
+    kinds = [np.rot90(X, k, axes=(2, 3)) for k in range(4)]
+    counts = [(turned == kind).all(axis=(1, 2, 3)).sum() for kind in kinds]
+    assert sum(counts) == 60 and min(counts) > 3
+    with pytest.raises(ValueError, match="got images of 5x6 pixels; need square ones"):
+        augment.quarter_turns()(*images, 0, rng())
+
+
+def test_pipeline_applies_one_after_the_other(images):
+    X, y = images
+    double = lambda X, y, epoch, rng: (2 * X, y + epoch)  # noqa: E731
+    found, labels = augment.pipeline(double, double, augment.flip())(X, y, 3, rng())
+    np.testing.assert_array_equal(found, augment.flip()(4 * X, y, 3, rng())[0])
+    np.testing.assert_array_equal(labels, y + 6)
+    with pytest.raises(TypeError, match="got 3; need functions"):
+        augment.pipeline(3)
+
+
+@pytest.mark.parametrize("make", [lambda: augment.shift(1), augment.flip, augment.quarter_turns])
+def test_leaves_the_input_alone_and_depends_on_the_generator_alone(make, images):
+    X, y = images[0][:, :, :, :5], images[1]
+    copy = X.copy()
+    first, again = make()(X, y, 0, rng())[0], make()(X, y, 5, rng())[0]
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(X, copy)
+    assert (make()(X, y, 0, np.random.default_rng(1))[0] != first).any()
+
+
+def test_refuses_what_are_no_images():
+    with pytest.raises(ValueError, match=r"got a batch of shape \(3, 4\); need images"):
+        augment.flip()(np.zeros((3, 4)), np.zeros(3), 0, rng())
+    with pytest.raises(ValueError, match="got max_pixels=0"):
+        augment.shift(0)

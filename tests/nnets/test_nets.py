@@ -1,0 +1,447 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from arignote import engine
+from arignote.data import files
+from arignote.data.readers import ArrayReader, Data, DataWithHoldoutPartitions, Reader
+from arignote.engine import tensor
+from arignote.nnets import nets
+from arignote.nnets.layers import LAYERS, ClassificationOutputLayer
+from arignote.nnets.nets import NNClassifier
+
+MLP = [["FCLayer", {"n_units": 8, "activation": "tanh"}], ["ClassificationOutputLayer", {"n_classes": 3}]]
+
+
+@pytest.fixture(autouse=True)
+def _quick(quick):
+    """Nothing here depends on C."""
+
+
+def fitted(X, y, **changes):
+    arguments = {"n_epochs": 15, "batch_size": 24, "sgd_type": "adam",
+                 "lr_rule": {"rule": "const", "initial_value": 0.02}}  # fmt: skip
+    return NNClassifier(MLP, rng=1).fit(X, y, **(arguments | changes))
+
+
+def test_learns(blobs):
+    X, y = blobs
+    assert fitted(X[:200], y[:200]).score(X[200:], y[200:]) > 0.9
+
+
+def test_predictions_do_not_depend_on_the_batches_they_are_made_in(blobs, monkeypatch):
+    X, y = blobs
+    classifier = fitted(X, y, n_epochs=1)
+    whole = classifier.predict_proba(X)
+    assert whole.shape == (240, 3)
+    np.testing.assert_allclose(whole.sum(axis=1), 1, rtol=1e-5)
+    monkeypatch.setattr(nets, "PREDICT_ROWS", 7)
+    np.testing.assert_allclose(classifier.predict_proba(X), whole, rtol=1e-5)
+    np.testing.assert_allclose(classifier.predict_proba(X[:1]), whole[:1], rtol=1e-5)
+    np.testing.assert_array_equal(classifier.predict(X), whole.argmax(axis=1))
+    assert classifier.score(X, y) == (whole.argmax(axis=1) == y).mean()
+
+
+def test_the_same_seed_gives_the_same_network_and_another_another(blobs):
+    X, y = blobs
+    first, again = fitted(X, y, n_epochs=2), fitted(X, y, n_epochs=2)
+    for name, value in first.network.get_values().items():
+        assert value.tobytes() == again.network.get_values()[name].tobytes()
+    other = NNClassifier(MLP, rng=2, n_in=5)
+    assert (other.params["fc1.W"].get_value() != NNClassifier(MLP, rng=1, n_in=5).params["fc1.W"].get_value()).any()
+
+
+def test_rng_can_be_a_generator_or_go_by_another_name():
+    for make in (lambda: {"rng": np.random.RandomState(3)}, lambda: {"rng": np.random.default_rng(3)}):
+        assert NNClassifier(MLP, **make()).seed == NNClassifier(MLP, **make()).seed
+    assert NNClassifier(MLP, random_state=7).seed == NNClassifier(MLP, rng=7).seed == 7
+    assert NNClassifier(MLP).seed != NNClassifier(MLP).seed
+    with pytest.raises(TypeError, match="one and the same"):
+        NNClassifier(MLP, rng=1, random_state=1)
+    with pytest.raises(TypeError, match="got rng='x'; need a whole number"):
+        NNClassifier(MLP, rng="x")
+    with pytest.raises(ValueError, match="got rng=-1; need a seed of 0 or more"):
+        NNClassifier(MLP, rng=-1)
+
+
+def test_theano_rng_seeds_dropout_alone():
+    definition = [["DropoutLayer", {"dropout_p": 0.5}], *MLP]
+    first, second = NNClassifier(definition, n_in=5, rng=1), NNClassifier(definition, n_in=5, rng=1, theano_rng=9)
+    np.testing.assert_array_equal(first.params["fc1.W"].get_value(), second.params["fc1.W"].get_value())
+    keys = [net.get_layer("dropout1").key.get_value() for net in (first, second)]
+    assert (keys[0] != keys[1]).any()
+
+
+# -- every form of data ----------------------------------------------------------------------------------------------
+
+
+class Squares(Reader):
+    """A reader of one's own: rows that are computed when they are asked for."""
+
+    n_rows, shape = 100, (2,)
+
+    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+        for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
+            rows = np.arange(first, last)
+            yield np.stack([rows % 3 - 1, (rows % 3 - 1) ** 2], axis=1).astype(float)
+
+
+def forms(X, y, tmp_path):
+    with open(tmp_path / "data.pkl", "wb") as file:
+        pickle.dump((X, y), file)
+    with open(tmp_path / "three.pkl", "wb") as file:
+        pickle.dump(((X[:160], y[:160]), (X[160:200], y[160:200]), (X[200:], y[200:])), file)
+    np.savetxt(tmp_path / "data.csv", np.column_stack([X, y]), delimiter=",", header="a,b,c,d,e,label", comments="")
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    return {
+        "arrays": ((X, y), 240),
+        "lists": ((X.tolist(), y.tolist()), 240),
+        "column of labels": ((X, y[:, np.newaxis]), 240),
+        "float labels": ((X, y.astype(float)), 240),
+        "tuple": (((X, y),), 240),
+        "data": ((Data(X, y, batch_size=24),), 240),
+        "readers": ((ArrayReader(X), ArrayReader(y)), 240),
+        "partitions": ((DataWithHoldoutPartitions(X, y, 24, 0.2, 0.1),), 168),
+        "pickle": ((str(tmp_path / "data.pkl"),), 240),
+        "three pairs": ((str(tmp_path / "three.pkl"),), 160),
+        "csv": ((tmp_path / "data.csv",), 240),
+        "npy": ((str(tmp_path / "X.npy"), str(tmp_path / "y.npy")), 240),
+    }
+
+
+@pytest.mark.parametrize("form", list(forms(np.zeros((240, 5)), np.zeros(240), __import__("pathlib").Path("/tmp"))))
+def test_fit_takes_every_form_of_data(form, blobs, tmp_path):
+    arguments, n_rows = forms(*blobs, tmp_path)[form]
+    classifier = fitted(*(arguments if len(arguments) == 2 else (arguments[0], None)), n_epochs=8)
+    assert classifier.trainer.progress.n_rows == n_rows
+    assert classifier.score(*blobs) > 0.85
+    if form in ("partitions", "three pairs"):
+        assert {"valid_nll", "test_error"} <= set(classifier.trainer.history[0])
+
+
+def test_fit_takes_pandas(blobs):
+    pandas = pytest.importorskip("pandas")
+    X, y = blobs
+    frame, series = pandas.DataFrame(X), pandas.Series(y)
+    plain = fitted(X, y, n_epochs=1).network.get_values()
+    for name, value in fitted(frame, series, n_epochs=1).network.get_values().items():
+        np.testing.assert_array_equal(value, plain[name])
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_held_out_data_take_every_form(part, blobs):
+    X, y = blobs
+    for form in ((X[:50], y[:50]), Data(X[:50], y[:50]), 0.2):
+        history = fitted(X, y, n_epochs=1, **{part: form}).trainer.history
+        assert f"{part}_nll" in history[-1]
+    assert f"{part}_nll" not in fitted(X, y, n_epochs=1, **{part: 0.0}).trainer.history[-1]
+
+
+def test_fractions_hold_out_the_last_rows(blobs):
+    X, y = blobs
+    classifier = fitted(X, y, n_epochs=1, valid=0.2, test=0.1)
+    assert classifier.trainer.progress.n_rows == 168
+
+
+def test_a_reader_of_ones_own(quick):
+    reader = Squares()
+    labels = np.arange(100) % 3
+    classifier = NNClassifier(MLP, rng=0).fit(reader, labels, n_epochs=30, batch_size=20, sgd_type="adam",
+                                              lr_rule={"rule": "const", "initial_value": 0.02})  # fmt: skip
+    assert classifier.score(reader, labels) == 1.0
+
+
+def test_a_loss_of_ones_own(blobs):
+    class SmoothOutputLayer(ClassificationOutputLayer):
+        def squared(self, y):
+            """Return the mean squared distance to the one-hot labels."""
+            return ((self.output - tensor.extra_ops.to_one_hot(y, self.n_classes)) ** 2).sum(axis=1).mean()
+
+    X, y = blobs
+    definition = [MLP[0], [SmoothOutputLayer, {"n_classes": 3}]]
+    losses = {"train_loss": "squared", "valid_loss": "squared", "test_loss": "error"}
+    classifier = NNClassifier(definition, rng=0).fit(
+        X, y, valid=(X, y), test=(X, y), n_epochs=15, batch_size=24, sgd_type="adam",
+        lr_rule={"rule": "const", "initial_value": 0.02}, **losses,
+    )  # fmt: skip
+    entry = classifier.trainer.history[-1]
+    expected = ((classifier.predict_proba(X) - np.eye(3)[y]) ** 2).sum(axis=1).mean()
+    np.testing.assert_allclose(entry["valid_squared"], expected, rtol=1e-4)
+    assert classifier.score(X, y) > 0.9
+    del LAYERS["SmoothOutputLayer"]
+
+
+def test_multilabel(blobs):
+    X, y = blobs
+    labels = np.stack([y == 0, y > 0], axis=1).astype(int)
+    classifier = NNClassifier([MLP[0], ["MultilabelOutputLayer", {"n_classes": 2}]], rng=0)
+    classifier.fit(X, labels, n_epochs=15, batch_size=24, sgd_type="adam", valid=(X, labels),
+                   lr_rule={"rule": "const", "initial_value": 0.02})  # fmt: skip
+    assert classifier.predict(X).shape == (240, 2)
+    assert classifier.score(X, labels) > 0.9
+    p = classifier.predict_proba(X).astype(np.float64)
+    nll = -(labels * np.log(p) + (1 - labels) * np.log(1 - p)).sum(axis=1).mean()
+    np.testing.assert_allclose(classifier.trainer.history[-1]["valid_nll"], nll, rtol=1e-4)
+
+
+def test_average_pool_and_softmax_make_an_output(blobs):
+    X = np.tile(blobs[0][:, :3, np.newaxis, np.newaxis], (1, 1, 2, 2))
+    layers = [["InputImageLayer", {"n_images": 3, "n_pixels": 2}], ["GlobalAveragePoolLayer"], ["SoftmaxOutputLayer"]]
+    found = NNClassifier(layers).predict_proba(X)
+    exponentials = np.exp(blobs[0][:, :3])
+    np.testing.assert_allclose(found, exponentials / exponentials.sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+def test_images_may_come_as_vectors():
+    layers = [["InputImageLayer", {"n_images": 1, "n_pixels": [4, 3]}], MLP[1]]
+    classifier = NNClassifier(layers, rng=0)
+    images = np.random.default_rng(0).normal(size=(6, 1, 4, 3))
+    expected = classifier.predict_proba(images)
+    for shape in ((6, 12), (6, 4, 3)):
+        np.testing.assert_array_equal(classifier.predict_proba(images.reshape(shape)), expected)
+
+
+# -- what is wrong with data -----------------------------------------------------------------------------------------
+
+
+def with_value(X, row, value):
+    X = X.copy()
+    X[row, 2] = value
+    return X
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: {"y": y[:-1]}, "got 240 rows of features and 239 of labels"),
+        (lambda X, y: {"y": np.where(np.arange(240) == 7, 3, y)}, "training data: got the label 3 in row 7"),
+        (lambda X, y: {"y": np.where(np.arange(240) == 7, -1, y)}, "got the label -1 in row 7"),
+        (lambda X, y: {"y": y + 0.5}, "got the label .*5 in row 0"),
+        (lambda X, y: {"y": np.where(np.arange(240) == 9, np.nan, y)}, "got the label nan in row 9"),
+        (lambda X, y: {"y": np.array(["a", "b", "c"])[y]}, "got labels of dtype <U1; need numbers; try np.unique"),
+        (lambda X, y: {"y": np.eye(3)[y]}, r"got labels of shape \(240, 3\).*one-hot"),
+        (lambda X, y: {"y": None}, "got no labels; need one for each row"),
+        (lambda X, y: {"X": Data(X), "y": None}, "training data: got no labels"),
+        (lambda X, y: {"X": with_value(X, 11, np.nan)}, "training data: got nan in row 11 of the features"),
+        (lambda X, y: {"X": with_value(X, 239, -np.inf)}, "got -inf in row 239"),
+        (lambda X, y: {"valid": (with_value(X, 3, np.nan), y)}, "validation data: got nan in row 3"),
+        (lambda X, y: {"test": (X, y + 1)}, "test data: got the label 3 in row"),
+        (lambda X, y: {"X": X.astype(str)}, "got features of dtype <U32; need numbers"),
+        (lambda X, y: {"X": [[1, 2], [3]], "y": [0, 1]}, "got examples of different sizes"),
+        (lambda X, y: {"batch_size": 241}, "got batch_size=241 for 240 rows of training data"),
+        (lambda X, y: {"batch_size": None}, "got no batch_size"),
+        (lambda X, y: {"batch_size": 0}, "batch_size=0; need a whole number"),
+        (lambda X, y: {"n_epochs": None}, "got no n_epochs"),
+        (lambda X, y: {"n_epochs": -1}, "got n_epochs=-1"),
+        (lambda X, y: {"valid": 0.9, "test": 0.5}, "got valid_frac=0.9 and test_frac=0.5 of 10 batches"),
+        (lambda X, y: {"valid": 1.0}, "got valid_frac=1.0; need .* less than 1"),
+        (lambda X, y: {"valid": [1, 2, 3]}, "got valid=.*need a tuple"),
+        (lambda X, y: {"X": Data(X, y), "y": None, "valid": 0.2}, "got valid=0.2; need a tuple"),
+        (lambda X, y: {"X": Data(X, y)}, "got Data and y beside it"),
+        (lambda X, y: {"X": DataWithHoldoutPartitions(X, y, 24), "y": None, "valid": 0.2}, "Partitions and y"),
+        (lambda X, y: {"valid": (X[:, :4], y)}, r"validation data: got examples of shape \(4,\); .* built for \(5,\)"),
+        (lambda X, y: {"train_loss": "nlll"}, 'got train_loss \'nlll\'.*try "nll"'),
+        (lambda X, y: {"train_loss": "error"}, "which has no gradient"),
+        (lambda X, y: {"valid_loss": "mse"}, "got valid_loss 'mse'; .*error, nll"),
+        (lambda X, y: {"test_loss": ["nll", "eror"]}, 'got test_loss \'eror\'.*try "error"'),
+        (lambda X, y: {"sgd_type": "adadelt"}, 'try "adadelta"'),
+        (lambda X, y: {"lr_rule": {"rule": "stuck", "initial_value": 1}}, "got rule 'stuck'"),
+        (lambda X, y: {"sgd_max_grad_norm": -1}, "got sgd_max_grad_norm=-1"),
+        (lambda X, y: {"validation_frequency": 0}, "got validation_frequency=0"),
+        (lambda X, y: {"augmentation": 3}, "got augmentation=3; need a function"),
+        (lambda X, y: {"augmentation": lambda a, b, c: a}, "augmentation with 3 arguments"),
+        (lambda X, y: {"X": "/nowhere/data.csv", "y": None}, "need a file that exists"),
+    ],
+)  # fmt: skip
+def test_refuses_wrong_input_before_any_work(change, message, blobs, monkeypatch):
+    def no_work(*arguments):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(nets.Trainer, "run", no_work)
+    X, y = blobs
+    arguments = {"X": X, "y": y} | change(X, y)
+    with pytest.raises((TypeError, ValueError, FileNotFoundError), match=message):
+        fitted(**arguments)
+
+
+def test_refuses_data_of_another_shape_later(blobs):
+    X, y = blobs
+    classifier = fitted(X, y, n_epochs=1)
+    with pytest.raises(ValueError, match=r"got examples of shape \(4,\); this network was built for \(5,\)"):
+        classifier.fit(X[:, :4], y, n_epochs=2)
+    with pytest.raises(ValueError, match=r"got examples of shape \(4,\); this network needs \(5,\)"):
+        classifier.predict(X[:, :4])
+    with pytest.raises(ValueError, match="got nan in row 6"):
+        classifier.predict(with_value(X, 6, np.nan))
+
+
+def test_refuses_to_work_without_a_shape():
+    with pytest.raises(RuntimeError, match="need n_in or fit"):
+        NNClassifier(MLP).predict(np.zeros((2, 5)))
+
+
+# -- parameters ------------------------------------------------------------------------------------------------------
+
+
+def test_parameters_and_layers_by_name():
+    classifier = NNClassifier(MLP, n_in=5)
+    assert list(classifier.params) == ["fc1.W", "fc1.b", "output.W", "output.b"]
+    assert classifier.n_params == 5 * 8 + 8 + 8 * 3 + 3
+    assert classifier.get_layer("fc1") is classifier.layers_train[1]
+    with pytest.raises(ValueError, match="layer name 'fc'.*try \"fc1\""):
+        classifier.get_layer("fc")
+
+
+def test_parameters_can_be_taken_over(tmp_path):
+    source, target = NNClassifier(MLP, n_in=5, rng=1), NNClassifier(MLP, n_in=5, rng=2)
+    name = files.checkpoint_write(tmp_path / "source", source)
+    target.set_trainable_params(name, layers=["fc1"])
+    np.testing.assert_array_equal(target.params["fc1.W"].get_value(), source.params["fc1.W"].get_value())
+    for start in (source, str(name)):
+        new = NNClassifier(MLP, n_in=5, rng=3, stored_network=start)
+        np.testing.assert_array_equal(new.params["fc1.W"].get_value(), source.params["fc1.W"].get_value())
+
+
+def test_parameters_that_do_not_fit_are_refused_and_nothing_changes():
+    source = NNClassifier([["FCLayer", {"n_units": 8}], MLP[1]], n_in=6, rng=1)
+    target = NNClassifier([["FCLayer", {"n_units": 8}], MLP[1]], n_in=5, rng=2)
+    before = target.network.get_values()
+    with pytest.raises(ValueError, match=r"got fc1.W of shape \(6, 8\) from the other network; need \(5, 8\)"):
+        target.set_trainable_params(source)
+    with pytest.raises(ValueError, match=r'got the parameter \'fc1.w\'.*try "fc1.W"'):
+        target.set_trainable_params({"fc1.w": np.zeros((5, 8))})
+    with pytest.raises(ValueError, match="the layer name 'fc9'"):
+        target.set_trainable_params(source, layers=["fc9"])
+    for name, value in before.items():
+        np.testing.assert_array_equal(target.params[name].get_value(), value)
+
+
+# -- pickling --------------------------------------------------------------------------------------------------------
+
+
+def same(a, b):
+    """Say whether two pieces of plain data are equal to the bit."""
+    return pickle.dumps(a, 4) == pickle.dumps(b, 4) or _equal(a, b)
+
+
+def _equal(a, b):
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(_equal(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return type(a) is type(b) and (a == b or a != a)
+
+
+def without_clock(classifier):
+    state = classifier.__getstate__()
+    if state["trainer"]:
+        state["trainer"]["progress"].pop("seconds")
+    return state
+
+
+def test_pickles_before_training(blobs):
+    X, y = blobs
+    for classifier in (NNClassifier(MLP, rng=1, batch_size=24), NNClassifier(MLP, rng=1, n_in=5, batch_size=24)):
+        again = pickle.loads(pickle.dumps(classifier))
+        assert same(classifier.__getstate__(), again.__getstate__())
+        again.fit(X, y, n_epochs=1), classifier.fit(X, y, n_epochs=1)
+        assert same(without_clock(classifier), without_clock(again))
+
+
+def test_pickles_after_training_and_goes_on(blobs):
+    X, y = blobs
+    straight = fitted(X, y, n_epochs=6, valid=(X, y))
+    halfway = fitted(X, y, n_epochs=3, valid=(X, y))
+    again = pickle.loads(pickle.dumps(halfway))
+    np.testing.assert_array_equal(again.predict_proba(X), halfway.predict_proba(X))
+    again.fit(X, y, n_epochs=6, valid=(X, y))
+    assert same(without_clock(again), without_clock(straight))
+
+
+def test_pickles_during_training_and_goes_on(blobs):
+    X, y = blobs
+    pickled = []
+    classifier = NNClassifier(MLP, rng=1)
+
+    class Spy(Reader):
+        n_rows, shape = 240, (5,)
+
+        def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+            for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
+                if classifier.trainer is not None:
+                    pickled.append(pickle.dumps(classifier))
+                yield X[first:last]
+
+    arguments = {"n_epochs": 2, "batch_size": 60, "sgd_type": "nag"}
+    classifier.fit(Spy(), y, **arguments)
+    assert len(pickled) == 8
+    for pickle_ in pickled:
+        again = pickle.loads(pickle_).fit(X, y, **arguments)
+        assert same(without_clock(again), without_clock(classifier))
+
+
+def test_copies(blobs):
+    classifier = fitted(*blobs, n_epochs=1)
+    twin = copy.deepcopy(classifier)
+    twin.fit(*blobs, n_epochs=2)
+    assert classifier.trainer.progress.epoch == 1
+    assert (twin.params["fc1.W"].get_value() != classifier.params["fc1.W"].get_value()).any()
+
+
+def test_state_is_plain_data(blobs):
+    def check(value):
+        if isinstance(value, dict):
+            return all(isinstance(key, str) for key in value) and all(map(check, value.values()))
+        if isinstance(value, list | tuple):
+            return all(map(check, value))
+        return value is None or type(value) in (bool, int, float, str, np.ndarray)
+
+    assert check(fitted(*blobs, n_epochs=1, valid=0.2, test=0.1).__getstate__())
+
+
+def test_going_on_keeps_what_was_stored_and_says_so(blobs):
+    X, y = blobs
+    classifier = fitted(X, y, n_epochs=1)
+    with pytest.warns(UserWarning, match="got sgd_type='sgd' to go on with a training that has 'adam', which stays"):
+        classifier.fit(X, y, n_epochs=2, sgd_type="sgd")
+    assert classifier.trainer.sgd.sgd_type == "adam"
+    assert classifier.trainer.progress.epoch == 2
+
+
+def test_all_epochs_done_is_said(blobs, caplog):
+    classifier = fitted(*blobs, n_epochs=1)
+    before = classifier.network.get_values()
+    with caplog.at_level("WARNING"):
+        classifier.fit(*blobs)
+    assert "All 1 epochs are done" in caplog.text
+    assert same(before, classifier.network.get_values())
+
+
+# -- short cuts ------------------------------------------------------------------------------------------------------
+
+
+def test_short_cuts_define_networks_that_can_be_built():
+    assert NNClassifier(nets.define_logistic_regression(3), n_in=4).n_params == 15
+    assert len(NNClassifier(nets.define_mlp([5, 6], 3, dropout_p=0.5), n_in=4).layers_train) == 6
+    cnn = nets.define_cnn(1, (8, 8), [(4, 3, 2), (5, 2)], [6], 3, dropout_p=0.2)
+    assert NNClassifier(cnn).layers_train[3].output_shape == (5, 2, 2)
+
+
+def test_print_shows_the_layers():
+    text = str(NNClassifier(MLP, name="Mine", n_in=5))
+    assert text.startswith("Mine: 3 layers, 75 parameters")
+    assert "fc1          FCLayer                    (5,) -> (8,)" in text
+
+
+def test_both_networks_share_parameters_while_training(blobs):
+    classifier = fitted(*blobs, n_epochs=1)
+    layer = classifier.layers_inf[1]
+    X = blobs[0].astype(engine.float_type())
+    found = engine.function([classifier.network.x], layer.output)(X)
+    params = classifier.network.get_values()
+    np.testing.assert_allclose(found, np.tanh(X @ params["fc1.W"] + params["fc1.b"]), rtol=1e-3, atol=1e-5)

@@ -1,0 +1,37 @@
+import math
+
+import numpy as np
+import pytest
+
+from arignote.util import checks
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.int32(3), np.float64(3)])
+def test_whole_numbers(value):
+    found = checks.whole_number(value, "n")
+    assert found == 3 and type(found) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, "3", None, math.nan, math.inf, [3]])
+def test_what_is_no_whole_number(value):
+    with pytest.raises(ValueError, match="need a whole number of 1 or more; try n=10"):
+        checks.whole_number(value, "n")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "0.5", None, True, -0.1, 1.0])
+def test_what_is_no_fraction(value):
+    with pytest.raises(ValueError, match="need a finite number of at least 0 and less than 1; try p=0.5"):
+        checks.number(value, "p", least=0, below=1)
+
+
+def test_pairs():
+    assert checks.pair((2, 3), "shape") == checks.pair(np.array([2, 3]), "shape") == (2, 3)
+    for value in ("23", (1, 2, 3), None, 2.5):
+        with pytest.raises(ValueError, match="need two whole numbers"):
+            checks.pair(value, "shape")
+
+
+def test_suggestions():
+    assert checks.suggestion("prelu_shelve", ["prelu", "prelu_shelf"]).startswith('try "prelu_shelf"')
+    assert checks.suggestion("fclayer", ["FCLayer", "ConvLayer"]).startswith('try "FCLayer"')
+    assert checks.suggestion("zzz", ["a", "b"]) == "try one of those known: a, b"
