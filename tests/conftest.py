@@ -29,14 +29,24 @@ def blobs():
 
 
 def numeric_gradient(function, array, step=1e-6):
-    """Return the gradient of a function of nothing, which reads `array`, by central differences."""
+    """Return the gradient of a function of an array by central differences."""
     gradient = np.empty_like(array)
     for index in np.ndindex(array.shape):
-        original = array[index]
-        values = []
-        for value in (original + step, original - step):
-            array[index] = value
-            values.append(float(function()))
-        array[index] = original
-        gradient[index] = (values[0] - values[1]) / (2 * step)
+        up, down = array.copy(), array.copy()
+        up[index] += step
+        down[index] -= step
+        gradient[index] = (function(up) - function(down)) / (2 * step)
+    return gradient
+
+
+def numeric_gradient_by(shared, function):
+    """Return the gradient of a function of nothing by a shared variable that it depends on."""
+    start = shared.get_value()
+
+    def at(value):
+        shared.set_value(value)
+        return function()
+
+    gradient = numeric_gradient(at, start)
+    shared.set_value(start)
     return gradient

@@ -6,7 +6,7 @@ from arignote.engine import tensor
 from arignote.nnets import activations
 from arignote.nnets.activations import ACTIVATIONS
 from arignote.nnets.nets import NNClassifier
-from tests.conftest import numeric_gradient
+from tests.conftest import numeric_gradient, numeric_gradient_by
 
 X = np.array([-2.0, -0.3, -0.02, 0.0, 0.03, 0.4, 1.7])
 POSITIVE, NEGATIVE = np.maximum(X, 0), np.minimum(X, 0)
@@ -53,15 +53,10 @@ def test_gradients_by_input_and_learned_parameters(name, float64, quick):
     y = (entry.function(x, **learned) ** 2).sum()
     function = engine.function([x], y)
     gradients = engine.function([x], engine.grad(y, [x, *learned.values()]))(values)
-    np.testing.assert_allclose(gradients[0], numeric_gradient(lambda: function(values), values), rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(gradients[0], numeric_gradient(function, values), rtol=1e-5, atol=1e-8)
     for shared, gradient in zip(learned.values(), gradients[1:], strict=True):
-        array = shared.get_value()
-
-        def value(shared=shared, array=array):
-            shared.set_value(array)
-            return function(values)
-
-        np.testing.assert_allclose(gradient, numeric_gradient(value, array), rtol=1e-5, atol=1e-8)
+        expected = numeric_gradient_by(shared, lambda: function(values))
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_maxnorm_bounds_each_filter_of_a_convolution():
               ["ClassificationOutputLayer", {"n_classes": 2}]]  # fmt: skip
     rng = np.random.default_rng(0)
     classifier = NNClassifier(layers, rng=0).fit(
-        rng.normal(size=(8, 50)), rng.integers(2, size=8), n_epochs=1, batch_size=8
+        rng.normal(size=(8, 50)), rng.integers(2, size=8), n_epochs=1, batch_size=8, sgd_type="sgd"
     )
     norms = np.sqrt((classifier.params["conv.W"].get_value() ** 2).sum(axis=(1, 2, 3)))
     np.testing.assert_allclose(norms, 0.1, rtol=1e-5)
