@@ -1,11 +1,20 @@
-"""Packaging. `pip install .` and `python setup.py develop` both work."""
+"""Packaging. `pip install .`, `python setup.py develop` and `python setup.py install` all work."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
+
+# The commands that setuptools has for this look for requirements by old ways, and take versions that do not fit.
+BY_PIP = {"develop": ["--editable", str(here)], "install": [str(here)]}
+if len(sys.argv) > 1 and sys.argv[1] in BY_PIP:
+    command = [sys.executable, "-m", "pip", "install", *BY_PIP[sys.argv[1]], *sys.argv[2:]]
+    sys.exit(subprocess.run(command).returncode)
+
 version = re.search(r'__version__ = "(.+)"', (here / "arignote/__init__.py").read_text()).group(1)
 
 hdf5 = ["pandas>=1.5,<2.1", "tables>=3.8"]
