@@ -49,17 +49,18 @@ def conv() -> list:
 
 
 NETS = {
-    "seed": ("MNIST MLP 400-400-10", lambda: mlp(400), None),
-    "small": ("MNIST MLP 128-128-10", lambda: mlp(128), None),
-    "conv": ("MNIST conv net", conv, augment.shift(3)),
+    "seed": ("MNIST MLP 400-400-10", lambda: mlp(400), None, 50),
+    "small": ("MNIST MLP 128-128-10", lambda: mlp(128), None, 100),
+    "conv": ("MNIST conv net", conv, augment.shift(3), 148),
 }
+"""Name on the command line -> title, definition, augmentation, epochs."""
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", choices=NETS, default="seed", help="which network (default: seed)")
-    parser.add_argument("--epochs", type=int, default=50, help="train for this many epochs (default: 50)")
+    parser.add_argument("--epochs", type=int, help="epochs to train in all (default: 50, small 100, conv 148)")
     parser.add_argument("--batch-size", type=int, default=128, help="examples in a minibatch (default: 128)")
     parser.add_argument("--checkpoint", help="DIR/STEM of the checkpoints (default: runs/NET)")
     parser.add_argument("--fresh", action="store_true", help="start anew even if there is a checkpoint")
@@ -71,7 +72,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Train, test, draw."""
     arguments = parse_arguments()
-    name, define, augmentation = NETS[arguments.net]
+    name, define, augmentation, n_epochs = NETS[arguments.net]
     checkpoint = arguments.checkpoint or f"runs/{arguments.net}"
     last = files.checkpoint_path(checkpoint)
     if last.exists() and not arguments.fresh:
@@ -83,8 +84,8 @@ def main() -> None:
     train, valid, test = files.read_pickle(sample_data.mnist)
     started = time.monotonic()
     classifier.fit(
-        Data(*train, shuffle=True), valid=valid, test=test, n_epochs=arguments.epochs, batch_size=arguments.batch_size,
-        augmentation=augmentation, checkpoint=checkpoint, sgd_type="nag", lr_rule=LR_RULE,
+        Data(*train, shuffle=True), valid=valid, test=test,
+        n_epochs=arguments.epochs or n_epochs, batch_size=arguments.batch_size, augmentation=augmentation, checkpoint=checkpoint, sgd_type="nag", lr_rule=LR_RULE,
         momentum_rule=MOMENTUM_RULE, test_loss=["nll", "error"],
     )  # fmt: skip
     print(f"Trained to epoch {classifier.trainer.progress.epoch} in {time.monotonic() - started:.0f} s.")
