@@ -83,11 +83,11 @@ def main() -> None:
 
     train, valid, test = files.read_pickle(sample_data.mnist)
     started = time.monotonic()
-    classifier.fit(
-        Data(*train, shuffle=True), valid=valid, test=test,
-        n_epochs=arguments.epochs or n_epochs, batch_size=arguments.batch_size, augmentation=augmentation, checkpoint=checkpoint, sgd_type="nag", lr_rule=LR_RULE,
-        momentum_rule=MOMENTUM_RULE, test_loss=["nll", "error"],
-    )  # fmt: skip
+    arguments_of_fit = {
+        "n_epochs": arguments.epochs or n_epochs, "batch_size": arguments.batch_size, "augmentation": augmentation,
+        "sgd_type": "nag", "lr_rule": LR_RULE, "momentum_rule": MOMENTUM_RULE, "test_loss": ["nll", "error"],
+    }  # fmt: skip
+    classifier.fit(Data(*train, shuffle=True), valid=valid, test=test, checkpoint=checkpoint, **arguments_of_fit)
     print(f"Trained to epoch {classifier.trainer.progress.epoch} in {time.monotonic() - started:.0f} s.")
     print(f"Test error of the network with the best validation loss: {100 * (1 - classifier.score(*test)):.2f} %")
     plot = Path(arguments.plot or f"{checkpoint}.png")

@@ -34,7 +34,7 @@ def test_a_pickle_that_runs_something_is_refused_unless_it_is_trusted(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b damaged", gzip.compress(pickle.dumps(1))[:-5], b"no pickle"])
 def test_a_corrupted_pickle_is_refused(content, tmp_path):
     (tmp_path / "a.pkl.gz").write_bytes(content)
-    with pytest.raises(CheckpointError, match="a.pkl.gz: got a damaged"):
+    with pytest.raises(CheckpointError, match="a.pkl.gz: got a (damaged|pickle)"):
         files.read_pickle(tmp_path / "a.pkl.gz")
 
 

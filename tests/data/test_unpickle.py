@@ -24,7 +24,7 @@ def test_plain_data_come_back(value, protocol):
     assert unpickle.loads(pickle.dumps(value, protocol))[0] == value
 
 
-@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", "i8", "u1", "?", "c8", "S3", "U3"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_arrays_come_back(protocol, dtype, order):
@@ -106,7 +106,6 @@ def test_refuses_all_else(value, tmp_path, monkeypatch):
         b"c__builtin__\neval\n(S'1'\ntR.",
         b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x0btouch owned\x85R.",
         b"\x80\x04\x8c\x05numpy\x8c\x0dcore.os.system\x93\x8c\x0btouch owned\x85R.",
-        b"\x80\x02N\x72\xff\xff\xff\x7f.",  # numbers an object 2**31
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I1000000000000\ntS'b'\ntR.",
         b"cnumpy\nndarray\n(I1000000000000\ntR.",
         b"cnumpy\ndtype\n(S'O8'\nI0\nI1\ntR.",
@@ -123,6 +122,31 @@ def test_refuses_hand_made_malice(content, tmp_path, monkeypatch):
     with pytest.raises(PickleError):
         unpickle.loads(content)
     assert os.listdir(tmp_path) == []
+
+
+def test_numbering_an_object_takes_no_memory():
+    assert unpickle.loads(b"\x80\x02N\x72\xff\xff\xff\x7f.")[0] is None  # number 2**31
+
+
+def test_what_is_used_again_is_made_once():
+    value = [[]]
+    for _ in range(100):
+        value = [value, value]  # 2**100 lists, if each were made anew
+    found = unpickle.loads(pickle.dumps(value))[0]
+    assert found[0] is found[1]
+
+
+def test_keys_that_would_take_forever_to_hash_are_refused():
+    value = ()
+    for _ in range(60):
+        value = (value, value)
+    content = pickle.dumps(value, 4)
+    with pytest.raises(PickleError, match="got a tuple as a key"):
+        unpickle.loads(content[:2] + b"}" + content[11:-1] + b"Ns.")
+
+
+def test_python_2_text_with_escapes_comes_back():
+    assert unpickle.loads(b"S'a\\x00\\xff\\'b'\np0\n.")[0] == "a\x00\xff'b"
 
 
 def test_an_array_whose_shape_does_not_fit_its_data_is_refused():
