@@ -39,7 +39,8 @@ def test_three_epochs_of_the_script_learn_mnist(tmp_path):
     assert [entry["examples"] for entry in history] == [50_000, 100_000, 150_000]
     assert history[-1]["test_error"] < 0.06
     assert names["classifier"].score(*names["mnist_data"][2]) == pytest.approx(1 - history[-1]["test_error"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mnist_best_model.pkl.gz", "mnist_last.pkl.gz"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["mnist_best_model.pkl.gz", "mnist_last.pkl.gz", "mnist_previous.pkl.gz"]
 
 
 @pytest.mark.slow

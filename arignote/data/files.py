@@ -1,7 +1,8 @@
 """Pickles, tables and checkpoints.
 
 A checkpoint is a gzip file of two pickles, one after the other: a dictionary that describes it, with a checksum of what
-follows; and the state of a network and its training, plain data and numpy arrays only.
+follows; and the state of a network and its training, plain data and numpy arrays only. Files are opened by
+:mod:`arignote.data.unpickle`, which runs nothing that they say, and unpacked up to a limit.
 """
 
 import gzip
@@ -10,6 +11,7 @@ import importlib
 import io
 import pickle
 import time
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +20,15 @@ from typing import Any
 import numpy as np
 
 from arignote import __version__
-from arignote.data import atomic, unpickle
+from arignote.data import storage, unpickle
 
 FORMAT = "arignote checkpoint"
 FORMAT_VERSION = 1
-# Weights are noise to a compressor: hard work on them gains a tenth and costs a second. See benchmarks/.
-COMPRESSION = 1
+# Weights are noise to a compressor, which would save less than a tenth of the size and take most of the time.
+COMPRESSION = 0
+# A packed file may unpack to this much, and to this many times its own size.
+UNPACKED_BYTES = 64 * 2**20
+UNPACKED_RATIO = 100
 # What can be read back, and where it is made. A file names an entry, never a module. The class is looked up when it is
 # needed, so that data can be read without an engine.
 STORABLE = {"NNClassifier": "arignote.nnets.nets"}
@@ -33,7 +38,7 @@ class CheckpointError(ValueError):
     """A checkpoint or a pickle cannot be read; nothing in it was run."""
 
 
-def read_pickle(name: str | Path, trusted: bool = False) -> Any:
+def read_pickle(name: str | Path, trusted: bool = False, max_bytes: int | None = None) -> Any:
     """Read a pickle, compressed by gzip or not, written by Python 2 or 3.
 
     Parameters
@@ -42,13 +47,15 @@ def read_pickle(name: str | Path, trusted: bool = False) -> Any:
     trusted : bool, optional
         A pickle can run any program. By default, only plain data and numpy arrays are read, and nothing is run. True
         reads anything, with Python's own pickle: for files of your own.
+    max_bytes : int, optional
+        Refuse a file that unpacks to more. By default 64 MiB and a hundred times its packed size.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     CheckpointError
-        If the file is damaged, or asks for more than plain data and arrays.
+        If the file is damaged, too large, or asks for more than plain data and arrays.
 
     Examples
     --------
@@ -57,7 +64,7 @@ def read_pickle(name: str | Path, trusted: bool = False) -> Any:
     >>> train[0].shape, valid[0].shape, test[0].shape
     ((50000, 784), (10000, 784), (10000, 784))
     """
-    content = _read_bytes(name)
+    content = _read_bytes(name, max_bytes)
     if trusted:
         return pickle.loads(content, encoding="latin1")
     try:
@@ -126,39 +133,41 @@ def read_data(name: str | Path) -> Any:
     return read_csv(path) if path.name.endswith((".csv", ".csv.gz")) else read_pickle(path)
 
 
-def checkpoint_path(name: str | Path, kind: str | None = None) -> Path:
+def checkpoint_path(name: str | Path, kind: str | None = None) -> str | Path:
     """Return the file that a checkpoint `DIR/STEM` is kept in: ``DIR/STEM_last.pkl.gz``, or another kind than last.
 
-    The full name of a file is returned as it is.
+    The full name of a file is returned as it is. Addresses such as ``s3://bucket/STEM`` stay text.
 
     Examples
     --------
     >>> checkpoint_path("runs/mnist", "best_model").name
     'mnist_best_model.pkl.gz'
+    >>> checkpoint_path("s3://bucket/run/mnist")
+    's3://bucket/run/mnist_last.pkl.gz'
     """
-    path = Path(name)
-    if kind is None and path.name.endswith((".pkl", ".pkl.gz")):
-        return path
-    return path.with_name(f"{path.name}_{kind or 'last'}.pkl.gz")
+    full = str(name)
+    if kind is not None or not full.endswith((".pkl", ".pkl.gz")):
+        full = f"{full}_{kind or 'last'}.pkl.gz"
+    return full if storage.is_remote(name) else Path(full)
 
 
-def checkpoint_write(name: str | Path, model: Any, metadata: Mapping[str, Any] | None = None) -> Path:
-    """Write a classifier to a file, which is replaced in one step.
+def previous_path(path: str | Path) -> str | Path | None:
+    """Return where the checkpoint before the last one is kept, if `path` is that of a last one."""
+    full = str(path)
+    if not full.endswith("_last.pkl.gz"):
+        return None
+    previous = full.removesuffix("_last.pkl.gz") + "_previous.pkl.gz"
+    return previous if storage.is_remote(path) else Path(previous)
 
-    Parameters
-    ----------
-    name : str or Path
-        A file name that ends in .pkl.gz, or ``DIR/STEM``, which is written to ``DIR/STEM_last.pkl.gz``.
-    model : NNClassifier
-    metadata : dict, optional
-        Stored with it; see `checkpoint_read`. Plain data.
 
-    Returns
-    -------
-    Path
-        The file.
+def checkpoint_content(model: Any, metadata: Mapping[str, Any] | None = None) -> bytes:
+    """Return the content of a checkpoint of a classifier as it is now, not yet packed.
+
+    Raises
+    ------
+    ValueError
+        If the metadata are more than plain data, and could not be read back.
     """
-    path = checkpoint_path(name)
     state = pickle.dumps(model.__getstate__(), protocol=4)
     header = dict(metadata or {}) | {
         "format": FORMAT,
@@ -170,21 +179,51 @@ def checkpoint_write(name: str | Path, model: Any, metadata: Mapping[str, Any] |
         "n_bytes": len(state),
         "sha256": hashlib.sha256(state).hexdigest(),
     }
-    content = pickle.dumps(header, protocol=4) + state
-    unpickle.loads(content)  # metadata that could be written but not read back are refused now
-    atomic.write(path, lambda file: file.write(gzip.compress(content, COMPRESSION)))
-    return path
+    packed_header = pickle.dumps(header, protocol=4)
+    unpickle.loads(packed_header)
+    return packed_header + state
 
 
-def checkpoint_read(name: str | Path, get_metadata: bool = False) -> Any:
-    """Read a classifier that can predict at once, and whose `fit` goes on where it was stored.
+def write_content(path: str | Path, content: bytes) -> None:
+    """Write what `checkpoint_content` returned. A last checkpoint leaves the one before it beside it."""
+    storage.write(path, gzip.compress(content, COMPRESSION), keep_as=previous_path(path))
+
+
+def checkpoint_write(name: str | Path, model: Any, metadata: Mapping[str, Any] | None = None) -> str | Path:
+    """Write a classifier to a file, which is replaced in one step.
 
     Parameters
     ----------
     name : str or Path
-        A file name, or ``DIR/STEM``, which is read from ``DIR/STEM_last.pkl.gz``.
+        A file name that ends in .pkl.gz, or ``DIR/STEM``, which is written to ``DIR/STEM_last.pkl.gz``; or an address
+        that fsspec knows, such as ``s3://bucket/run/mnist``.
+    model : NNClassifier
+    metadata : dict, optional
+        Stored with it; see `checkpoint_read`. Plain data.
+
+    Returns
+    -------
+    str or Path
+        The file.
+    """
+    path = checkpoint_path(name)
+    write_content(path, checkpoint_content(model, metadata))
+    return path
+
+
+def checkpoint_read(name: str | Path, get_metadata: bool = False, max_bytes: int | None = None) -> Any:
+    """Read a classifier that can predict at once, and whose `fit` goes on where it was stored.
+
+    Where the last checkpoint of a run is damaged, the one before it is read, with a warning.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file name, or ``DIR/STEM``, which is read from ``DIR/STEM_last.pkl.gz``; or an address.
     get_metadata : bool, optional
         Return the dictionary stored with it, too.
+    max_bytes : int, optional
+        Refuse a file that unpacks to more. By default 64 MiB and a hundred times its packed size.
 
     Returns
     -------
@@ -198,17 +237,32 @@ def checkpoint_read(name: str | Path, get_metadata: bool = False) -> Any:
         If the file is damaged, is no checkpoint, or needs code that this program does not have.
     """
     path = checkpoint_path(name)
-    content = _read_bytes(path)
+    try:
+        model, header = _read_checkpoint(path, max_bytes)
+    except CheckpointError as damage:
+        previous = previous_path(path)
+        if previous is None or not storage.exists(previous):
+            raise
+        model, header = _read_checkpoint(previous, max_bytes)
+        message = f"{damage}. Going on from the checkpoint before it, {previous}, of {header['utc_time']} UTC"
+        warnings.warn(message, stacklevel=2)
+    return (model, header) if get_metadata else model
+
+
+def _read_checkpoint(path: str | Path, max_bytes: int | None) -> tuple[Any, dict]:
+    """Return the classifier and the metadata in one file."""
+    content = _read_bytes(path, max_bytes)
     try:
         header, end = unpickle.loads(content)
         _check_header(header, content[end:])
         state, _ = unpickle.loads(content, end)
-        model = _model_class(header["model_type"]).from_state(state)
+        return _model_class(header["model_type"]).from_state(state), header
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (unpickle.PickleError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({error})") from error
-    return (model, header) if get_metadata else model
+    except unpickle.PickleError as error:
+        raise CheckpointError(f"{path}: {error}; try a copy of the file") from error
+    except Exception as error:  # what was stored does not fit the code, in whatever way
+        raise CheckpointError(f"{path}: cannot be restored by this program: {error}") from error
 
 
 def _check_header(header: Any, state: bytes) -> None:
@@ -228,18 +282,25 @@ def _model_class(name: str) -> type:
     return getattr(importlib.import_module(STORABLE[name]), name)
 
 
-def _read_bytes(name: str | Path) -> bytes:
-    """Return the content of a file, unpacked if it is compressed."""
-    path = Path(name)
-    if not path.is_file():
-        raise FileNotFoundError(f"got the file name {str(name)!r}; need a file that exists; try another path")
-    content = path.read_bytes()
+def _read_bytes(name: str | Path, max_bytes: int | None = None) -> bytes:
+    """Return the content of a file, unpacked if it is packed, up to a limit."""
+    content = storage.read(name)
     if content[:2] != b"\x1f\x8b":
         return content
+    limit = UNPACKED_BYTES + UNPACKED_RATIO * len(content) if max_bytes is None else max_bytes
+    unpacked = bytearray()
     try:
-        return gzip.decompress(content)
+        with gzip.open(io.BytesIO(content)) as file:
+            while len(unpacked) <= limit and (chunk := file.read(2**20)):
+                unpacked += chunk
     except (OSError, EOFError, zlib.error) as error:
         raise CheckpointError(f"{name}: got a damaged gzip file ({error}); need a whole one; try a copy") from error
+    if len(unpacked) > limit:
+        raise CheckpointError(
+            f"{name}: got a file of {len(content)} bytes that unpacks to more than {limit}; need a smaller one; "
+            "try max_bytes=... if you know who wrote it"
+        )
+    return bytes(unpacked)
 
 
 def _is_number(text: str) -> bool:

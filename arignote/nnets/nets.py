@@ -12,10 +12,11 @@ import numpy as np
 from arignote.data import files
 from arignote.data.readers import Data
 from arignote.nnets import definitions, inputs
+from arignote.nnets.checkpoints import Checkpoints
 from arignote.nnets.layers import Layer
 from arignote.nnets.network import Network
 from arignote.nnets.sgd_updates import SGD, Rule
-from arignote.nnets.training import Checkpoints, Settings, Trainer
+from arignote.nnets.training import Settings, Trainer
 from arignote.util import checks, netlog, streams
 
 logger = logging.getLogger(__name__)
@@ -209,12 +210,18 @@ class NNClassifier:
         validate_on_train: bool = False,
         checkpoint_all: bool = False,
         extra_metadata: Mapping[str, Any] | None = None,
+        checkpoint_seconds: float | None = 60.0,
+        checkpoint_batches: int | None = None,
+        spot_notice: bool | str = False,
     ) -> "NNClassifier":
         """Train, or go on training.
 
         A classifier that was trained before, in this program or by the one that wrote it to a file, goes on where it
         stood. Then data, augmentation and checkpoint must be given again, `n_epochs` may be, and everything else is as
-        it was. Ctrl-C stops early and leaves a usable network.
+        it was.
+
+        Ctrl-C stops early and leaves a usable network. SIGTERM writes the checkpoint and ends the program as SIGTERM
+        does, unless the program handles it.
 
         Parameters
         ----------
@@ -237,9 +244,10 @@ class NNClassifier:
             a pair; ``f(X)`` returns new features. `X` has the shape of the input layer. See
             :mod:`arignote.image.augment`.
         checkpoint : str or Path, optional
-            ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` after each epoch, and to
-            ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss. With a checkpoint, the network with the
-            best validation loss is what remains at the end.
+            ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` after each epoch, from time to time within
+            it, and when told to stop; and to ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss. Addresses
+            that fsspec knows, such as ``s3://bucket/run/mnist``, work too. With a checkpoint, the network with the best
+            validation loss is what remains at the end.
         sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"}, optional
         lr_rule, momentum_rule : dict of Rule parameters, optional
             See :class:`~arignote.nnets.sgd_updates.Rule` and :class:`~arignote.nnets.sgd_updates.SGD`.
@@ -257,6 +265,13 @@ class NNClassifier:
             Keep the checkpoint of each epoch, as ``DIR/STEM_epoch3.pkl.gz``.
         extra_metadata : dict, optional
             Plain data to store with the checkpoints.
+        checkpoint_seconds : float or None, optional
+            Within an epoch, write the checkpoint after this many seconds, by default 60.
+        checkpoint_batches : int, optional
+            Within an epoch, write the checkpoint after this many minibatches.
+        spot_notice : bool or str, optional
+            Ask every five seconds whether this EC2 spot machine is about to be taken away, and if so, stop as by
+            Ctrl-C. A text is the address of another metadata service.
 
         Returns
         -------
@@ -269,6 +284,8 @@ class NNClassifier:
             If an argument, the data or the checkpoint's folder cannot be used; before any work starts.
         DivergedError
             If the loss becomes NaN or infinite.
+        SystemExit
+            With status 143, after a SIGTERM that the program does not handle itself.
         """
         netlog.ensure_visible()
         stored_size = self.trainer.settings.batch_size if self.trainer else self.batch_size
@@ -286,12 +303,19 @@ class NNClassifier:
         inputs.check(data, self.network, trainer.settings.batch_size)
         if augmentation is not None:
             checks.n_positional(augmentation, "augmentation")
-        checkpoints = None if checkpoint is None else Checkpoints(checkpoint, trainer.settings.extra_metadata)
+        checkpoints = None
+        if checkpoint is not None:
+            if checkpoint_seconds is not None:
+                checkpoint_seconds = checks.number(checkpoint_seconds, "checkpoint_seconds", least=0)
+            if checkpoint_batches is not None:
+                checkpoint_batches = checks.whole_number(checkpoint_batches, "checkpoint_batches")
+            metadata = trainer.settings.extra_metadata
+            checkpoints = Checkpoints(checkpoint, metadata, checkpoint_seconds, checkpoint_batches)
         if self.trainer is not None:
             self._continue(given)
         self.trainer = trainer
         logger.info("%s\n  trained by %s", self, trainer.sgd)
-        trainer.run(self, data, augmentation, checkpoints)
+        trainer.run(self, data, augmentation, checkpoints, spot_notice)
         return self
 
     def _new_trainer(self, given: Mapping[str, Any]) -> Trainer:

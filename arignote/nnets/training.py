@@ -8,19 +8,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from arignote import engine
-from arignote.data import atomic, files
 from arignote.data.prefetch import Prefetcher
 from arignote.data.readers import Data
+from arignote.nnets.checkpoints import Checkpoints
 from arignote.nnets.inputs import Inputs, training_batches
-from arignote.nnets.interrupt import StopRequest
+from arignote.nnets.interrupt import Stopped, StopRequest
 from arignote.nnets.network import Network
 from arignote.nnets.sgd_updates import SGD
 from arignote.util import checks, streams
@@ -81,6 +80,8 @@ class Progress:
         Lowest validation loss so far.
     best_epoch : float
         When it was reached, in epochs.
+    validation_is_due : bool
+        True from the minibatch that completes a round to the end of the validation that follows.
     """
 
     epoch: int = 0
@@ -92,26 +93,7 @@ class Progress:
     seconds: float = 0.0
     best_loss: float = float("inf")
     best_epoch: float = 0.0
-
-
-class Checkpoints:
-    """The files of one training run: ``NAME_last``, ``NAME_best_model``, ``NAME_epoch3``, each .pkl.gz."""
-
-    def __init__(self, name: str | Path, metadata: Mapping[str, Any]):
-        self.name = name
-        self.metadata = dict(metadata)
-        folder = files.checkpoint_path(name, "last").parent
-        try:
-            atomic.require_writable(folder)
-        except OSError as error:
-            raise type(error)(
-                f"got checkpoint={str(name)!r}, and {folder} cannot be written ({error}); "
-                "need a folder for checkpoints; try another"
-            ) from error
-
-    def write(self, kind: str, model: Any) -> None:
-        """Write the model's present state to one of the files."""
-        files.checkpoint_write(files.checkpoint_path(self.name, kind), model, self.metadata)
+    validation_is_due: bool = False
 
 
 class Trainer:
@@ -198,8 +180,9 @@ class Trainer:
         inputs: Inputs,
         augmentation: Callable | None = None,
         checkpoints: Checkpoints | None = None,
+        spot_notice: bool | str = False,
     ) -> None:
-        """Train until all epochs are done or the user asks to stop.
+        """Train until all epochs are done or one is told to stop.
 
         Parameters
         ----------
@@ -208,35 +191,67 @@ class Trainer:
         inputs : Inputs
         augmentation : callable, optional
         checkpoints : Checkpoints, optional
+        spot_notice : bool or str, optional
+            See :class:`~arignote.nnets.interrupt.StopRequest`.
 
         Raises
         ------
         DivergedError
             If the loss becomes NaN or infinite. The network is set to its best parameters so far, if there are any.
+        SystemExit
+            After a SIGTERM that the program does not handle itself.
         """
         self._start(inputs.train)
         augment = None if augmentation is None else keyed_augmentation(augmentation, self.seed)
-        with StopRequest() as stop:
-            self.compile()
-            started = time.monotonic() - self.progress.seconds
-            try:
-                while not self.finished and not stop.requested:
-                    with closing(self._train_epoch(inputs.train, augment)) as losses:
-                        for loss in losses:
-                            self.progress.seconds = time.monotonic() - started
-                            if self._validation_is_due(loss):
-                                self._validate(inputs, model, checkpoints)
-                            if stop.requested:
-                                break
-                    if self.progress.batch == 0:
-                        self._write_after_epoch(model, checkpoints)
-            except DivergedError:
+        stop = StopRequest(spot_notice)
+        try:
+            with stop:
+                with suppress(Stopped):
+                    with stop.interruptible():
+                        self.compile()
+                    self._train(inputs, augment, model, checkpoints, stop)
+                if stop.requested and self.progress.n_examples > 0:
+                    self._write("last", model, checkpoints)
+                if checkpoints is not None:
+                    self._finish(model, checkpoints)
+        except Exception as error:
+            if isinstance(error, DivergedError):
                 self._restore_best()
-                raise
-            if stop.requested and checkpoints is not None:
-                checkpoints.write("last", model)
-        if checkpoints is not None:
-            self._restore_best()
+            if checkpoints is not None:
+                checkpoints.finish()
+            raise
+        stop.deliver()
+
+    def _train(
+        self, inputs: Inputs, augment: Callable | None, model: Any, checkpoints: Checkpoints | None, stop: StopRequest
+    ) -> None:
+        """Train epoch after epoch. The state may be that of any moment between two minibatches."""
+        progress = self.progress
+        logger.info("Training from epoch %d, minibatch %d.", progress.epoch + 1, progress.batch + 1)
+        started = time.monotonic() - progress.seconds
+        if progress.validation_is_due:  # the state was stored before it, or in the middle of it
+            self._validate(inputs, model, checkpoints, stop)
+        while not self.finished:
+            with closing(self._train_epoch(inputs.train, augment)) as losses:
+                for loss in losses:
+                    progress.seconds = time.monotonic() - started
+                    self._require_finite(loss)
+                    if progress.validation_is_due:
+                        self._validate(inputs, model, checkpoints, stop)
+                    if stop.requested:
+                        return
+                    if progress.batch > 0 and checkpoints is not None and checkpoints.is_due():
+                        self._write("last", model, checkpoints)
+            self._write("last", model, checkpoints)
+            if self.settings.checkpoint_all:
+                self._write(f"epoch{progress.epoch}", model, checkpoints)
+
+    def _finish(self, model: Any, checkpoints: Checkpoints) -> None:
+        """Give the model its best parameters, and wait until all files are written."""
+        self._restore_best()
+        if self.best_params is not None and not checkpoints.exists("best_model"):
+            checkpoints.write("best_model", model)  # the best was found in a run that wrote elsewhere
+        checkpoints.finish()
 
     def compile(self) -> None:
         """Compile the training step and the losses, unless that is done."""
@@ -292,6 +307,7 @@ class Trainer:
                     progress.batch += 1
                     if progress.batch == n_batches:
                         progress.epoch, progress.batch = progress.epoch + 1, 0
+                    progress.validation_is_due = self._validation_is_due()
                 yield loss
                 if progress.batch == 0:
                     return
@@ -310,21 +326,25 @@ class Trainer:
         progress.loss_examples += len(X)
         return loss
 
-    def _validation_is_due(self, loss: float) -> bool:
-        """Say whether to validate now; refuse to go on from a loss that is no number."""
-        progress, frequency = self.progress, self.settings.validation_frequency
+    def _require_finite(self, loss: float) -> None:
+        """Refuse to go on from a loss that is no number."""
         if not np.isfinite(loss):
             raise self._diverged(f"the training loss became {loss}")
+
+    def _validation_is_due(self) -> bool:
+        progress, frequency = self.progress, self.settings.validation_frequency
         if frequency is None:
             return progress.batch == 0
         at_last_validation = progress.n_examples - progress.loss_examples
         return progress.n_examples // frequency > at_last_validation // frequency
 
-    def _validate(self, inputs: Inputs, model: Any, checkpoints: Checkpoints | None) -> None:
-        """Compute the validation loss, remember the best network, and let the rules act."""
+    def _validate(self, inputs: Inputs, model: Any, checkpoints: Checkpoints | None, stop: StopRequest) -> None:
+        """Compute losses, remember the best network, and let the rules act.
+
+        The state changes only when all losses are known: who is stopped before will validate again.
+        """
         progress, settings = self.progress, self.settings
         train_loss = progress.loss_sum / progress.loss_examples
-        progress.loss_sum, progress.loss_examples = 0.0, 0
         epoch = progress.epoch + progress.batch / inputs.train.n_batches(settings.batch_size)
         entry = {
             "epoch": epoch,
@@ -334,27 +354,35 @@ class Trainer:
             f"train_{settings.train_loss}": train_loss,
         }
         if settings.validate_on_train:
-            entry[f"train_deterministic_{settings.valid_loss}"] = self.evaluate(inputs.train)[settings.valid_loss]
+            losses = self.evaluate(inputs.train, stop)
+            entry[f"train_deterministic_{settings.valid_loss}"] = losses[settings.valid_loss]
         decisive = train_loss
         if inputs.valid is not None:
-            decisive = entry[f"valid_{settings.valid_loss}"] = self.evaluate(inputs.valid)[settings.valid_loss]
+            decisive = entry[f"valid_{settings.valid_loss}"] = self.evaluate(inputs.valid, stop)[settings.valid_loss]
         if not np.isfinite(decisive):
             raise self._diverged(f"the validation loss became {decisive}")
         is_best = inputs.valid is not None and decisive < progress.best_loss
         if inputs.test is not None and (is_best or inputs.valid is None):
-            losses = self.evaluate(inputs.test)
+            losses = self.evaluate(inputs.test, stop)
             entry |= {f"test_{name}": losses[name] for name in settings.test_loss}
-        self.history.append(entry)
-        self.sgd.validated(decisive, epoch)
+        with self._lock:
+            self._note_validation(entry, decisive, is_best)
         if is_best:
-            progress.best_loss, progress.best_epoch = decisive, epoch
-            self.best_params = self.network.get_values()
-            if checkpoints is not None:
-                checkpoints.write("best_model", model)
+            self._write("best_model", model, checkpoints)
         logger.info("%s", describe_entry(entry, settings, progress, is_best))
 
-    def evaluate(self, data: Data) -> dict[str, float]:
-        """Return the mean losses of the deterministic network over all rows of `data`."""
+    def _note_validation(self, entry: dict[str, float], decisive: float, is_best: bool) -> None:
+        progress = self.progress
+        progress.validation_is_due = False
+        progress.loss_sum, progress.loss_examples = 0.0, 0
+        self.history.append(entry)
+        self.sgd.validated(decisive, entry["epoch"])
+        if is_best:
+            progress.best_loss, progress.best_epoch = decisive, entry["epoch"]
+            self.best_params = self.network.get_values()
+
+    def evaluate(self, data: Data, stop: StopRequest | None = None) -> dict[str, float]:
+        """Return the mean losses of the deterministic network over all rows of `data`; leave off if told to stop."""
         self.compile()
         names = self._evaluated_losses
         sums, n_rows = np.zeros(len(names)), 0
@@ -363,20 +391,20 @@ class Trainer:
         )
         with self._batches(everything) as batches:
             for X, y in batches:
+                if stop is not None and stop.requested:
+                    raise Stopped
                 sums += len(X) * np.array(self._evaluate(X, y), dtype=np.float64)
                 n_rows += len(X)
         return dict(zip(names, (sums / n_rows).tolist(), strict=True))
 
-    def _write_after_epoch(self, model: Any, checkpoints: Checkpoints | None) -> None:
-        """Keep the state at the end of an epoch, unless it is one to forget."""
+    def _write(self, kind: str, model: Any, checkpoints: Checkpoints | None) -> None:
+        """Keep the state, unless it is one to forget."""
         if checkpoints is None:
             return
         for name, value in self.network.params.items():
             if not np.isfinite(value.get_value(borrow=True)).all():
                 raise self._diverged(f"the parameter {name} is no longer finite")
-        checkpoints.write("last", model)
-        if self.settings.checkpoint_all:
-            checkpoints.write(f"epoch{self.progress.epoch}", model)
+        checkpoints.write(kind, model)
 
     def _restore_best(self) -> None:
         """Give the network its best parameters, and keep those that training would go on from."""

@@ -215,7 +215,8 @@ def test_checkpoints_hold_what_their_names_say(blobs, tmp_path):
                      lr_rule={"rule": "const", "initial_value": 1.0}, extra_metadata={"who": "me"})  # fmt: skip
     names = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert names == sorted(
-        ["mine_last.pkl.gz", "mine_best_model.pkl.gz"] + [f"mine_epoch{n}.pkl.gz" for n in (1, 2, 3, 4)]
+        ["mine_last.pkl.gz", "mine_previous.pkl.gz", "mine_best_model.pkl.gz"]
+        + [f"mine_epoch{n}.pkl.gz" for n in (1, 2, 3, 4)]
     )
     losses = [entry["valid_nll"] for entry in classifier.trainer.history]
     best = int(np.argmin(losses)) + 1
@@ -256,7 +257,7 @@ def test_going_on_after_the_best_network_was_restored_starts_from_the_last(blobs
 
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(blobs, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"got checkpoint=.*cannot be written.*need a folder for checkpoints"):
+    with pytest.raises(OSError, match=r"got checkpoint=.*no file can be written there.*need a place for checkpoints"):
         fit(*blobs, checkpoint=tmp_path / "file" / "mine")
 
 

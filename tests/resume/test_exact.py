@@ -1,0 +1,98 @@
+"""A run that was stopped anywhere ends like one that never was."""
+
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from arignote import engine
+from arignote.data import files
+from arignote.nnets.checkpoints import Checkpoints
+from tests.resume import run
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def in_process(kind, checkpoint, result):
+    """Start or go on in a fresh process; return the digests of what is left at the end."""
+    command = [sys.executable, "-m", "tests.resume.run", kind, str(checkpoint), str(result)]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    return pickle.loads(result.read_bytes())
+
+
+@pytest.fixture
+def snapshots(monkeypatch):
+    """Collect the content of each checkpoint of the last state."""
+    contents = []
+    write = Checkpoints.write
+
+    def collect(self, kind, model):
+        if kind == "last":
+            contents.append(files.checkpoint_content(model))
+        write(self, kind, model)
+
+    monkeypatch.setattr(Checkpoints, "write", collect)
+    return contents
+
+
+def straight_run(kind, tmp_path):
+    if kind == "conv":
+        return run.digests(run.run(kind, tmp_path / "straight"))
+    with engine.quick_compile():
+        return run.digests(run.run(kind, tmp_path / "straight"))
+
+
+def test_a_run_stopped_after_any_minibatch_ends_the_same_in_a_fresh_process(snapshots, tmp_path):
+    expected = straight_run("mlp", tmp_path)
+    assert len(snapshots) == 15  # five minibatches an epoch, three epochs
+
+    def go_on(i):
+        files.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
+        return in_process("mlp", tmp_path / f"from{i}", tmp_path / f"result{i}")
+
+    with ThreadPoolExecutor(2) as two_at_a_time:
+        for i, found in enumerate(two_at_a_time.map(go_on, range(len(snapshots)))):
+            different = [name for name in expected if found.get(name) != expected[name]]
+            assert not different, f"stopped after minibatch {i + 1}"
+
+
+def test_so_does_a_conv_net(snapshots, tmp_path):
+    expected = straight_run("conv", tmp_path)
+    for i in (2, 6):  # in the middle of an epoch, and after a validation inside one
+        files.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
+        assert in_process("conv", tmp_path / f"from{i}", tmp_path / f"result{i}") == expected
+
+
+def test_three_resumes_within_one_epoch_end_the_same(snapshots, tmp_path, quick):
+    expected = straight_run("mlp", tmp_path)
+    classifier, given = None, run.arguments("mlp")[1]
+    for i in (5, 6, 8):
+        files.write_content(tmp_path / "again_last.pkl.gz", snapshots[i])
+        classifier = files.checkpoint_read(tmp_path / "again")
+        del snapshots[i + 1 :]
+        classifier.fit(**given, checkpoint=tmp_path / "again")
+    assert run.digests(classifier) == expected
+
+
+def test_the_state_in_the_middle_of_a_validation_validates_again(tmp_path, quick, monkeypatch):
+    expected = straight_run("mlp", tmp_path)
+    from arignote.nnets.training import Stopped, Trainer
+
+    evaluate, calls = Trainer.evaluate, []
+
+    def stop_in_the_second(self, data, stop=None):
+        calls.append(data)
+        if len(calls) == 2:
+            stop.request("a test")
+            raise Stopped
+        return evaluate(self, data, stop)
+
+    monkeypatch.setattr(Trainer, "evaluate", stop_in_the_second)
+    run.run("mlp", tmp_path / "stopped")
+    stored = files.checkpoint_read(tmp_path / "stopped")
+    assert stored.trainer.progress.validation_is_due and not stored.trainer.history
+    assert run.digests(run.run("mlp", tmp_path / "stopped")) == expected

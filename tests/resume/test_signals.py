@@ -1,0 +1,164 @@
+"""Told to stop: by Ctrl-C, by SIGTERM, by a spot notice."""
+
+import http.server
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from arignote.data import files
+from arignote.nnets.interrupt import SpotWatcher
+from tests.resume import run
+from tests.resume.test_exact import ROOT, in_process, straight_run
+
+
+def start(kind, checkpoint, *more):
+    command = [sys.executable, "-m", "tests.resume.run", kind, str(checkpoint), *map(str, more)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("moment", ["compiling", "training"])
+def test_sigterm_saves_and_exits_as_sigterm_does(moment, tmp_path):
+    process = start("mlp", tmp_path / "mine", tmp_path / "result", 400)
+    awaited = "Compiling" if moment == "compiling" else "epoch 2"
+    for line in process.stderr:
+        if awaited in line:
+            break
+    process.terminate()
+    process.stderr.read()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    if moment == "training":
+        assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch >= 1
+    else:
+        assert not (tmp_path / "mine_last.pkl.gz").exists()
+
+
+def test_sigterm_at_random_moments_then_the_same_end(tmp_path):
+    expected = straight_run("mlp", tmp_path)
+    moments = random.Random(1)
+    for _ in range(4):
+        process = start("mlp", tmp_path / "mine", tmp_path / "result")
+        time.sleep(moments.uniform(0.5, 4.0))
+        process.terminate()
+        process.stderr.read()
+        assert process.wait(timeout=60) in (128 + signal.SIGTERM, -signal.SIGTERM, 0)
+    assert in_process("mlp", tmp_path / "mine", tmp_path / "result") == expected
+
+
+def test_a_handler_of_the_programs_own_is_called_when_all_is_saved(quick, tmp_path):
+    stored = []
+    earlier = signal.signal(signal.SIGTERM, lambda *_: stored.append((tmp_path / "mine_last.pkl.gz").exists()))
+
+    def terminate_once(X, y, epoch, rng):
+        if epoch == 1 and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+        return X, y
+
+    sent = []
+    try:
+        layers, given = run.arguments("mlp")
+        classifier = run.NNClassifier(layers, rng=5)
+        given |= {"checkpoint_batches": None, "augmentation": terminate_once, "n_epochs": 50}
+        classifier.fit(**given, checkpoint=tmp_path / "mine")
+        assert stored == [True]
+        assert classifier.trainer.progress.epoch < 50
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def test_a_signal_that_the_program_ignores_stays_ignored(quick, tmp_path):
+    earlier = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        layers, given = run.arguments("mlp")
+        os.kill(os.getpid(), signal.SIGTERM)
+        given["augmentation"] = lambda X, y: (os.kill(os.getpid(), signal.SIGTERM), (X, y))[1]
+        assert run.NNClassifier(layers, rng=5).fit(**given, n_epochs=2).trainer.finished
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+class MetadataService(http.server.BaseHTTPRequestHandler):
+    """What a program on an EC2 machine sees of the metadata service, version 2."""
+
+    notice = None
+    asked = 0
+
+    def reply(self, status, text=""):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def do_PUT(self):
+        good = self.path == "/latest/api/token" and "X-aws-ec2-metadata-token-ttl-seconds" in self.headers
+        self.reply(200 if good else 400, "the-token")
+
+    def do_GET(self):
+        type(self).asked += 1
+        if self.headers.get("X-aws-ec2-metadata-token") != "the-token":
+            return self.reply(401)
+        if self.path != "/latest/meta-data/spot/instance-action" or self.notice is None:
+            return self.reply(404)
+        return self.reply(200, self.notice)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def service():
+    class Service(MetadataService):
+        pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Service, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_spot_notice_stops_training_and_saves(service, quick, tmp_path, caplog, monkeypatch):
+    handler, address = service
+    monkeypatch.setattr("arignote.nnets.interrupt.POLL_SECONDS", 0.01)
+    layers, given = run.arguments("mlp")
+
+    def announce(X, y, epoch, rng):
+        if epoch == 1:
+            handler.notice = '{"action": "terminate", "time": "2026-01-01T00:02:00Z"}'
+        time.sleep(0.005)
+        return X, y
+
+    given |= {"augmentation": announce, "n_epochs": 10_000, "spot_notice": address}
+    classifier = run.NNClassifier(layers, rng=5).fit(**given, checkpoint=tmp_path / "mine")
+    assert 1 <= classifier.trainer.progress.epoch < 10_000
+    assert "spot notice (terminate at 2026-01-01T00:02:00Z)" in caplog.text
+    assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch >= 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "arignote-spot"]
+
+
+def test_a_watcher_asks_until_there_is_a_notice_and_tells_once(service):
+    handler, address = service
+    told = []
+    watcher = SpotWatcher(told.append, address, interval=0.01)
+    watcher.start()
+    deadline = time.monotonic() + 20
+    while handler.asked < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert handler.asked >= 3 and told == []
+    handler.notice = '{"action": "stop", "time": "soon"}'
+    watcher._thread.join(20)
+    assert told == ["the spot notice (stop at soon)"]
+    watcher.stop()
+
+
+def test_a_machine_without_the_service_is_left_in_peace(caplog):
+    told = []
+    watcher = SpotWatcher(told.append, "http://127.0.0.1:9", interval=0.01)
+    watcher.start()
+    watcher._thread.join(20)
+    assert not watcher._thread.is_alive() and told == [] and caplog.text == ""
+    watcher.stop()
