@@ -1,6 +1,10 @@
+import contextlib
 import gzip
+import hashlib
 import os
 import pickle
+import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -126,3 +130,81 @@ def test_names_of_checkpoints():
     assert str(files.checkpoint_path("a/b")) == "a/b_last.pkl.gz"
     assert str(files.checkpoint_path("a/b", "epoch3")) == "a/b_epoch3.pkl.gz"
     assert str(files.checkpoint_path("a/b_best_model.pkl.gz")) == "a/b_best_model.pkl.gz"
+
+
+def test_a_gzip_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    zeros = gzip.compress(bytes(300 * 2**20), 9)  # 300 MB in 300 kB
+    (tmp_path / "bomb.pkl.gz").write_bytes(zeros)
+    tracemalloc.start()
+    for read in (files.read_pickle, files.checkpoint_read):
+        with pytest.raises(CheckpointError, match="unpacks to more than .*try max_bytes"):
+            read(tmp_path / "bomb.pkl.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 260 * 2**20
+    packed = gzip.compress(pickle.dumps(np.zeros(2**24)), 9)
+    (tmp_path / "zeros.pkl.gz").write_bytes(packed)
+    assert files.read_pickle(tmp_path / "zeros.pkl.gz", max_bytes=2**28).shape == (2**24,)
+
+
+def test_mutated_checkpoints_give_an_error_or_an_equal_network(classifier, tmp_path):
+    path = files.checkpoint_write(tmp_path / "mine", classifier)
+    original, rng = path.read_bytes(), random.Random(0)
+    expected = classifier.__getstate__()
+    for i in range(1500):
+        content = bytearray(original if i % 2 else gzip.decompress(original))
+        for _ in range(rng.randrange(1, 4)):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        path.write_bytes(bytes(content))
+        with contextlib.suppress(CheckpointError):
+            assert same(files.checkpoint_read(path).__getstate__(), expected)
+
+
+OUTPUT = ["ClassificationOutputLayer", {"n_classes": 3}]
+
+
+def with_params(state, params):
+    return state | {"params": state["params"] | params}
+
+
+def forged(state_change):
+    """Return the content of a checkpoint whose state was changed by someone who also knows of checksums."""
+    state = state_change(NNClassifier(MLP, n_in=5, rng=1).__getstate__())
+    packed = pickle.dumps(state, 4)
+    header = {"format": files.FORMAT, "format_version": 1, "model_type": "NNClassifier", "n_bytes": len(packed),
+              "sha256": hashlib.sha256(packed).hexdigest(), "utc_time": "now"}  # fmt: skip
+    return pickle.dumps(header, 4) + packed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s | {"layer_defs": [["MyLayer", {}], *s["layer_defs"][1:]]}, "got the type 'MyLayer'"),
+        (lambda s: with_params(s, {"fc1.W": np.zeros((5, 7), "f4")}), r"fc1.W of shape \(5, 7\).*need \(5, 8\)"),
+        (lambda s: s | {"params": {k: v for k, v in s["params"].items() if k != "fc1.b"}}, "without fc1.b"),
+        (lambda s: with_params(s, {"fc9.b": np.zeros(8)}), "got the parameter 'fc9.b'"),
+        (lambda s: s | {"layer_defs": [["FCLayer", {"n_units": 5, "activation": "mine"}], OUTPUT]}, "activation 'mine'"),
+        (lambda s: s | {"state_version": 99}, "got state version 99"),
+        (lambda s: {}, "state_version"),
+        (lambda s: s | {"trainer": {"settings": {}}}, "cannot be restored"),
+        (lambda s: 5, "cannot be restored"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_does_not_fit_the_code_is_refused_by_name(change, message, tmp_path):
+    (tmp_path / "mine_last.pkl.gz").write_bytes(gzip.compress(forged(change)))
+    with pytest.raises(CheckpointError, match=f"(?s)mine_last.pkl.gz: .*{message}"):
+        files.checkpoint_read(tmp_path / "mine")
+
+
+def test_a_damaged_last_checkpoint_gives_the_one_before_loudly(classifier, tmp_path):
+    files.checkpoint_write(tmp_path / "mine", classifier)
+    later = NNClassifier(MLP, n_in=5, rng=2)
+    path = files.checkpoint_write(tmp_path / "mine", later)
+    assert same(files.checkpoint_read(tmp_path / "mine").__getstate__(), later.__getstate__())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="damaged gzip file.*Going on from the checkpoint before it.*mine_previous"):
+        again = files.checkpoint_read(tmp_path / "mine")
+    assert same(again.__getstate__(), classifier.__getstate__())
+    (tmp_path / "mine_previous.pkl.gz").unlink()
+    with pytest.raises(CheckpointError, match="damaged"):
+        files.checkpoint_read(tmp_path / "mine")

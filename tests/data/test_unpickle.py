@@ -3,6 +3,8 @@ import contextlib
 import os
 import pickle
 import random
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -122,6 +124,85 @@ def test_refuses_hand_made_malice(content, tmp_path, monkeypatch):
     with pytest.raises(PickleError):
         unpickle.loads(content)
     assert os.listdir(tmp_path) == []
+
+
+# What a pickle of malice might want to name. None of it is known to the machine, under any spelling.
+NAMES = """
+    os.system posix.system nt.system os.popen os.execv os.spawnl os.fork os.remove subprocess.Popen subprocess.call
+    subprocess.check_output pty.spawn commands.getoutput builtins.eval builtins.exec builtins.getattr
+    builtins.compile builtins.open builtins.__import__ builtins.globals builtins.type builtins.bytearray
+    builtins.map builtins.print __builtin__.eval __builtin__.execfile __builtin__.getattr __builtin__.apply
+    __builtin__.file __builtin__.bytearray operator.attrgetter operator.methodcaller operator.itemgetter
+    functools.partial functools.reduce pydoc.locate pydoc.pipepager pkgutil.resolve_name importlib.import_module
+    importlib._bootstrap._gcd_import imp.load_source runpy.run_path runpy._run_code timeit.timeit timeit.main
+    cProfile.run profile.run bdb.Bdb.run pdb.run trace.Trace.run doctest.debug_script doctest.testfile
+    code.InteractiveInterpreter codeop.compile_command pip.main pip._internal.main venv.create ensurepip.bootstrap
+    imaplib.IMAP4_stream numpy.f2py.compile numpy.f2py.capi_maps numpy.testing._private.utils.runstring
+    numpy.testing.measure numpy.load numpy.fromfile numpy.memmap numpy.zeros numpy.core.multiarray.fromstring
+    numpy.core.multiarray.empty numpy.core._exceptions._ArrayMemoryError lib2to3.pgen2.grammar.Grammar.loads
+    types.CodeType types.FunctionType marshal.loads ctypes.CDLL ctypes.pythonapi cloudpickle.loads
+    cloudpickle.cloudpickle._make_function pickle.loads _pickle.loads pickle.Unpickler copyreg._reconstructor
+    copyreg.__newobj__ copy.deepcopy io.FileIO _io.FileIO io.open logging.FileHandler logging.handlers.SocketHandler
+    logging.config.listen socket.socket socket.create_connection urllib.request.urlopen http.client.HTTPSConnection
+    smtplib.SMTP webbrowser.open ssl.get_server_certificate asyncio.create_subprocess_shell multiprocessing.Process
+    threading.Thread signal.raise_signal sys.exit site.main shutil.rmtree tempfile.NamedTemporaryFile pathlib.Path
+    glob.glob zipimport.zipimporter codecs.open _codecs.decode _codecs.lookup collections.OrderedDict
+    collections.defaultdict theano.shared theano.compile.sharedvalue.SharedVariable arignote.nnets.nets.NNClassifier
+    arignote.data.files.read_pickle arignote.nnets.layers.LAYERS tests.resume.run.run
+"""
+SPELLINGS = {
+    "GLOBAL": lambda module, name: b"c%s\n%s\n(S'x'\ntR." % (module, name),
+    "INST": lambda module, name: b"(S'x'\ni%s\n%s\n." % (module, name),
+    "OBJ": lambda module, name: b"(c%s\n%s\nS'x'\no." % (module, name),
+    "STACK_GLOBAL": lambda module, name: (
+        b"\x80\x04\x8c" + bytes([len(module)]) + module + b"\x8c" + bytes([len(name)]) + name + b"\x93)R."
+    ),
+    "dots": lambda module, name: (
+        b"\x80\x04\x8c\x05numpy\x8c" + bytes([len(module) + len(name) + 1]) + module + b"." + name + b"\x93)R."
+    ),
+    "NEWOBJ": lambda module, name: b"\x80\x02c%s\n%s\n)\x81." % (module, name),
+    "mere name": lambda module, name: b"c%s\n%s\n." % (module, name),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("full_name", NAMES.split())
+def test_no_name_of_malice_is_known(full_name, spelling):
+    before = set(sys.modules)
+    module, _, name = full_name.rpartition(".")
+    with pytest.raises(PickleError):
+        unpickle.loads(SPELLINGS[spelling](module.encode(), name.encode()))
+    assert set(sys.modules) == before
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [b"cos\nsystem\n(S'x'\ntR.", pickle.dumps(np.array([print], dtype=object), 2)],
+    ids=["a pickle in bytes", "an array of objects"],
+)
+def test_nested_pickles_stay_bytes_and_arrays_of_objects_are_refused(inner):
+    assert unpickle.loads(pickle.dumps(inner))[0] == inner
+    with pytest.raises(PickleError):
+        unpickle.loads(inner)
+
+
+def test_growth_is_bounded():
+    bombs = [
+        b"]" + b"2" * 100_000 + b"(" + b".",  # DUP, which we do not know
+        b"(" * 1_000_000,
+        b"\x8e" + (2**62).to_bytes(8, "little"),  # bytes that are not there
+        b"\x8b\xff\xff\xff\x7f",
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I4611686018427387904\nt"
+        b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntRI00\nS''\ntb.",
+        b"I" + b"9" * 1_000_000 + b"\n.",
+    ]
+    tracemalloc.start()
+    for bomb in bombs:
+        with pytest.raises(PickleError):
+            unpickle.loads(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 * 2**20
 
 
 def test_numbering_an_object_takes_no_memory():

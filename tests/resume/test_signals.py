@@ -121,9 +121,8 @@ def service():
     server.server_close()
 
 
-def test_a_spot_notice_stops_training_and_saves(service, quick, tmp_path, caplog, monkeypatch):
+def test_a_spot_notice_stops_training_and_saves(service, quick, tmp_path, caplog):
     handler, address = service
-    monkeypatch.setattr("arignote.nnets.interrupt.POLL_SECONDS", 0.01)
     layers, given = run.arguments("mlp")
 
     def announce(X, y, epoch, rng):

@@ -1,0 +1,96 @@
+import resource
+import shutil
+import threading
+
+import pytest
+
+from arignote.data import files
+from arignote.nnets import checkpoints
+from arignote.nnets.checkpoints import Checkpoints
+from arignote.nnets.nets import NNClassifier
+from tests.nnets.test_nets import MLP, same, without_clock
+
+
+@pytest.fixture(autouse=True)
+def _quick(quick):
+    """Nothing here depends on C."""
+
+
+def fit(X, y, **changes):
+    arguments = {"n_epochs": 4, "batch_size": 40, "sgd_type": "nag", "valid": (X, y)} | changes
+    return NNClassifier(MLP, rng=1).fit(X, y, **arguments)
+
+
+def test_a_lost_folder_is_reported_and_training_goes_on(blobs, tmp_path, caplog):
+    X, y = blobs
+
+    def lose(X, y, epoch, rng):
+        if epoch == 2:
+            shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+        return X, y
+
+    classifier = fit(X, y, checkpoint=tmp_path / "runs/mine", augmentation=lose)
+    assert classifier.trainer.progress.epoch == 4
+    assert "could not be written" in caplog.text and "Training goes on" in caplog.text
+    assert "Not written: " in caplog.text
+    straight = fit(X, y, checkpoint=tmp_path / "straight", augmentation=lambda X, y: (X, y))
+    assert same(without_clock(classifier), without_clock(straight))
+
+
+def test_a_full_disk_leaves_the_last_good_file_and_is_tried_again(blobs, tmp_path, caplog):
+    X, y = blobs
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_and_empty(X, y, epoch, rng):
+        # No file may grow beyond this while epochs 1 and 2 are trained: the system refuses, as it does on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000 if epoch in (1, 2) else soft, hard))
+        return X, y
+
+    try:
+        classifier = fit(X, y, checkpoint=tmp_path / "mine", augmentation=fill_and_empty)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "could not be written ([Errno 27] File too large" in caplog.text
+    assert classifier.trainer.finished
+    assert files.checkpoint_read(tmp_path / "mine").trainer.finished
+    best = files.checkpoint_read(tmp_path / "mine_best_model.pkl.gz")
+    assert same(best.network.get_values(), classifier.network.get_values())
+
+
+@pytest.mark.parametrize(("given", "expected"), [({"batches": 3, "seconds": None}, 3), ({"seconds": 0}, 1)])
+def test_is_due_after_batches_or_seconds(given, expected, tmp_path):
+    due = Checkpoints(tmp_path / "a", {}, **given)
+    assert [due.is_due() for _ in range(expected)] == [False] * (expected - 1) + [True]
+
+
+def test_is_due_after_a_minute_by_default(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    due = Checkpoints(tmp_path / "a", {})
+    now[0] += 59.9
+    assert not due.is_due()
+    now[0] += 0.2
+    assert due.is_due()
+
+
+def test_leaves_no_thread(blobs, tmp_path):
+    fit(*blobs, checkpoint=tmp_path / "mine")
+    with pytest.raises(KeyError):
+        fit(*blobs, checkpoint=tmp_path / "mine", augmentation=lambda X, y: {}["nothing"])
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("arignote")]
+
+
+def test_a_best_model_found_elsewhere_is_written_here_too(blobs, tmp_path):
+    X, y = blobs
+    classifier = fit(X, y, checkpoint=tmp_path / "a")
+    moved = files.checkpoint_read(tmp_path / "a")
+    moved.trainer.progress.best_loss = 0.0  # nothing to come can be better
+    moved.fit(X, y, valid=(X, y), n_epochs=5, checkpoint=tmp_path / "b")
+    best = files.checkpoint_read(tmp_path / "b_best_model.pkl.gz")
+    assert same(best.network.get_values(), classifier.network.get_values())
+
+
+@pytest.mark.parametrize(("name", "value"), [("checkpoint_seconds", -1), ("checkpoint_batches", 0)])
+def test_refuses_wrong_intervals(name, value, blobs, tmp_path):
+    with pytest.raises(ValueError, match=f"got {name}={value}"):
+        fit(*blobs, checkpoint=tmp_path / "a", **{name: value})

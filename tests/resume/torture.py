@@ -1,0 +1,151 @@
+"""Kill real runs, again and again, and compare what is left at the end: ``python -m tests.resume.torture``.
+
+Three trials: ``kill -9`` at random moments of training runs of the README's network on MNIST; SIGTERM likewise; and a
+kill at every system call of a save, by strace's fault injection. Each fails by an AssertionError.
+"""
+
+import argparse
+import collections
+import os
+import pickle
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from arignote.data import files
+
+ROOT = Path(__file__).parent.parent.parent
+
+SAVE = """
+import os, sys
+from arignote.data import files
+content = open(sys.argv[1], "rb").read()
+os.path.exists("/the-save-begins")
+files.write_content(sys.argv[2], content)
+os.path.exists("/the-save-has-ended")
+"""
+
+
+def start(checkpoint: Path, result: Path, n_epochs: int) -> subprocess.Popen:
+    """Start a run of the README's network, or go on with it."""
+    command = [sys.executable, "-m", "tests.resume.run", "seed", str(checkpoint), str(result), str(n_epochs)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def straight_run(folder: Path, n_epochs: int) -> dict[str, str]:
+    """Return the digests of a run that is left alone."""
+    process = start(folder / "straight", folder / "straight.result", n_epochs)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    return pickle.loads((folder / "straight.result").read_bytes())
+
+
+def stop_at_a_random_moment(process: subprocess.Popen, number: int, moments: random.Random) -> bool:
+    """Send a signal while the run starts, compiles, or (mostly) trains. Say whether it found the run alive."""
+    if moments.random() < 0.15:
+        time.sleep(moments.uniform(0.1, 5.0))
+    else:
+        for line in process.stdout:
+            if "Training from" in line:
+                break
+        time.sleep(moments.uniform(0.0, 1.2))
+    process.send_signal(number)
+    process.stdout.read()
+    process.wait()
+    return process.returncode != 0
+
+
+def torture(folder: Path, number: int, n_stops: int, n_epochs: int, expected: dict[str, str], seed: int) -> None:
+    """Stop runs until there were `n_stops` stops; each run that comes to its end is compared, and a new one begun."""
+    moments = random.Random(seed)
+    name = signal.Signals(number).name
+    stops = runs = whole = 0
+    while stops < n_stops or runs == 0:
+        checkpoint, result = folder / f"{name}{runs}", folder / f"{name}{runs}.result"
+        process = start(checkpoint, result, n_epochs)
+        if stops < n_stops and stop_at_a_random_moment(process, number, moments):
+            stops += 1
+            assert process.returncode in (-number, 128 + number), process.returncode
+            if files.checkpoint_path(checkpoint).exists():
+                header, _ = files.unpickle.loads(files._read_bytes(files.checkpoint_path(checkpoint)))
+                assert header["format"] == files.FORMAT
+                whole += 1
+            continue
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+        compare(pickle.loads(result.read_bytes()), expected, f"run {runs}, stopped by {name}")
+        runs += 1
+    print(f"{name}: {stops} stops in {runs} runs of {n_epochs} epochs, {whole} times with a checkpoint; "
+          "every run ended with the same bytes")  # fmt: skip
+
+
+def compare(found: dict[str, str], expected: dict[str, str], what: str) -> None:
+    """Refuse a difference in any part of the state."""
+    different = [name for name in expected if found.get(name) != expected[name]]
+    assert not different and len(found) == len(expected), f"{what}: differs in {different}"
+
+
+def kill_at_every_system_call(folder: Path) -> None:
+    """Kill a save at each of its system calls; after each, a whole checkpoint can be read: the new one, or the old."""
+    from arignote.nnets import nets
+
+    contents = []
+    for seed in (1, 2, 3):
+        classifier = nets.NNClassifier(nets.define_mlp([20], 3), n_in=5, rng=seed)
+        contents.append(files.checkpoint_content(classifier))
+    (folder / "new").write_bytes(contents[2])
+    target = folder / "mine_last.pkl.gz"
+    command = [sys.executable, "-c", SAVE, str(folder / "new"), str(target)]
+
+    def lay_out() -> None:
+        for path in folder.glob("*mine*"):
+            path.unlink()
+        for content in contents[:2]:
+            files.write_content(target, content)
+
+    lay_out()
+    log = folder / "calls"
+    subprocess.run(["strace", "-f", "-o", log, *command], cwd=ROOT, check=True)
+    calls = re.findall(r"^\d+ +(\w+)\((.*)", log.read_text(), re.MULTILINE)
+    begin = next(i for i, (_, arguments) in enumerate(calls) if "the-save-begins" in arguments)
+    end = next(i for i, (_, arguments) in enumerate(calls) if "the-save-has-ended" in arguments)
+    before = collections.Counter(name for name, _ in calls[: begin + 1])
+    survivors = collections.Counter()
+    for name, _ in calls[begin + 1 : end]:
+        before[name] += 1
+        lay_out()
+        injection = f"inject={name}:signal=KILL:when={before[name]}"
+        killed = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", injection, *command], cwd=ROOT)
+        assert killed.returncode != 0, f"not killed at {name}"
+        survivors[files.checkpoint_read(folder / "mine").seed] += 1
+        assert files.checkpoint_read(folder / "mine_previous.pkl.gz").seed in (1, 2)
+    assert set(survivors) <= {2, 3}
+    print(f"a kill at each of {end - begin - 1} system calls of a save: {survivors[2]} times the old checkpoint was "
+          f"there, {survivors[3]} times the new one")  # fmt: skip
+
+
+def main() -> None:
+    """Run the trials that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=100, help="how many kill -9 (default: 100)")
+    parser.add_argument("--terms", type=int, default=20, help="how many SIGTERM (default: 20)")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of each run (default: 5)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: 0)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "save").mkdir()
+        kill_at_every_system_call(folder / "save")
+        expected = straight_run(folder, arguments.epochs)
+        for number, n_stops in ((signal.SIGKILL, arguments.kills), (signal.SIGTERM, arguments.terms)):
+            torture(folder, number, n_stops, arguments.epochs, expected, arguments.seed)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONPATH", str(ROOT))
+    main()
