@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mnist test test-slow lint format lock clean
+.PHONY: help setup mnist test test-slow torture lint format lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -25,6 +25,9 @@ test: setup  ## Run the tests and the examples in docstrings, under ten minutes
 
 test-slow: setup  ## Run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+torture: setup  ## Kill real runs at random moments, and saves at each system call (needs strace; half an hour)
+	$(BIN)/python -m tests.resume.torture $(ARGS)
 
 lint: setup  ## Check style
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ version = re.search(r'__version__ = "(.+)"', (here / "arignote/__init__.py").rea
 
 hdf5 = ["pandas>=1.5,<2.1", "tables>=3.8"]
 plot = ["matplotlib>=3.7"]
+s3 = ["fsspec>=2023.1", "s3fs>=2023.1"]
 
 setup(
     name="arignote",
@@ -34,7 +35,8 @@ setup(
     extras_require={
         "hdf5": hdf5,
         "plot": plot,
-        "dev": [*hdf5, *plot, "pytest", "hypothesis", "ruff"],
+        "s3": s3,
+        "dev": [*hdf5, *plot, *s3, "moto[s3,server]", "pytest", "hypothesis", "ruff"],
     },
     zip_safe=False,
 )

@@ -160,6 +160,7 @@ def test_mutated_checkpoints_give_an_error_or_an_equal_network(classifier, tmp_p
             assert same(files.checkpoint_read(path).__getstate__(), expected)
 
 
+UNKNOWN = ["FCLayer", {"n_units": 5, "activation": "mine"}]
 OUTPUT = ["ClassificationOutputLayer", {"n_classes": 3}]
 
 
@@ -183,7 +184,7 @@ def forged(state_change):
         (lambda s: with_params(s, {"fc1.W": np.zeros((5, 7), "f4")}), r"fc1.W of shape \(5, 7\).*need \(5, 8\)"),
         (lambda s: s | {"params": {k: v for k, v in s["params"].items() if k != "fc1.b"}}, "without fc1.b"),
         (lambda s: with_params(s, {"fc9.b": np.zeros(8)}), "got the parameter 'fc9.b'"),
-        (lambda s: s | {"layer_defs": [["FCLayer", {"n_units": 5, "activation": "mine"}], OUTPUT]}, "activation 'mine'"),
+        (lambda s: s | {"layer_defs": [UNKNOWN, OUTPUT]}, "activation 'mine'"),
         (lambda s: s | {"state_version": 99}, "got state version 99"),
         (lambda s: {}, "state_version"),
         (lambda s: s | {"trainer": {"settings": {}}}, "cannot be restored"),

@@ -31,15 +31,15 @@ os.path.exists("/the-save-has-ended")
 """
 
 
-def start(checkpoint: Path, result: Path, n_epochs: int) -> subprocess.Popen:
-    """Start a run of the README's network, or go on with it."""
-    command = [sys.executable, "-m", "tests.resume.run", "seed", str(checkpoint), str(result), str(n_epochs)]
+def start(kind: str, checkpoint: Path, result: Path, n_epochs: int) -> subprocess.Popen:
+    """Start a run, or go on with it; "seed" is the README's network."""
+    command = [sys.executable, "-m", "tests.resume.run", kind, str(checkpoint), str(result), str(n_epochs)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def straight_run(folder: Path, n_epochs: int) -> dict[str, str]:
+def straight_run(kind: str, folder: Path, n_epochs: int) -> dict[str, str]:
     """Return the digests of a run that is left alone."""
-    process = start(folder / "straight", folder / "straight.result", n_epochs)
+    process = start(kind, folder / "straight", folder / "straight.result", n_epochs)
     output = process.communicate()[0]
     assert process.returncode == 0, output
     return pickle.loads((folder / "straight.result").read_bytes())
@@ -60,14 +60,16 @@ def stop_at_a_random_moment(process: subprocess.Popen, number: int, moments: ran
     return process.returncode != 0
 
 
-def torture(folder: Path, number: int, n_stops: int, n_epochs: int, expected: dict[str, str], seed: int) -> None:
+def torture(
+    kind: str, folder: Path, number: int, n_stops: int, n_epochs: int, expected: dict[str, str], seed: int
+) -> None:
     """Stop runs until there were `n_stops` stops; each run that comes to its end is compared, and a new one begun."""
     moments = random.Random(seed)
     name = signal.Signals(number).name
     stops = runs = whole = 0
     while stops < n_stops or runs == 0:
         checkpoint, result = folder / f"{name}{runs}", folder / f"{name}{runs}.result"
-        process = start(checkpoint, result, n_epochs)
+        process = start(kind, checkpoint, result, n_epochs)
         if stops < n_stops and stop_at_a_random_moment(process, number, moments):
             stops += 1
             assert process.returncode in (-number, 128 + number), process.returncode
@@ -141,9 +143,9 @@ def main() -> None:
         folder = Path(name)
         (folder / "save").mkdir()
         kill_at_every_system_call(folder / "save")
-        expected = straight_run(folder, arguments.epochs)
+        expected = straight_run("seed", folder, arguments.epochs)
         for number, n_stops in ((signal.SIGKILL, arguments.kills), (signal.SIGTERM, arguments.terms)):
-            torture(folder, number, n_stops, arguments.epochs, expected, arguments.seed)
+            torture("seed", folder, number, n_stops, arguments.epochs, expected, arguments.seed)
 
 
 if __name__ == "__main__":
