@@ -24,8 +24,8 @@ class StopRequest:
     """While this block runs, a signal asks to stop instead of breaking off whatever is going on.
 
     Training looks at `requested` between minibatches; inside `interruptible`, where nothing can be lost, the signal
-    raises `Stopped` at once. A second Ctrl-C does not wait: it raises KeyboardInterrupt. Signals that the program
-    ignores stay ignored, and outside the main thread, where Python lets nobody handle signals, nothing changes.
+    raises `Stopped` at once. Ctrl-C after another request does not wait: it raises KeyboardInterrupt. Signals that the
+    program ignores stay ignored, and outside the main thread, where Python lets nobody handle signals, nothing changes.
 
     Parameters
     ----------
@@ -89,9 +89,10 @@ class StopRequest:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _handle(self, number: int, frame: object) -> None:
-        if number == signal.SIGINT and self._signal == signal.SIGINT:
+        if number == signal.SIGINT and self.requested:
             raise KeyboardInterrupt
-        self._signal = number
+        if self._signal != signal.SIGTERM:
+            self._signal = number
         self.request("Ctrl-C (again: stop at once)" if number == signal.SIGINT else "SIGTERM")
         if self._interruptible:
             self._interruptible = False

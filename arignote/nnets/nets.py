@@ -311,6 +311,13 @@ class NNClassifier:
                 checkpoint_batches = checks.whole_number(checkpoint_batches, "checkpoint_batches")
             metadata = trainer.settings.extra_metadata
             checkpoints = Checkpoints(checkpoint, metadata, checkpoint_seconds, checkpoint_batches)
+            if self.trainer is None and checkpoints.exists("last"):
+                logger.warning(
+                    "A new training replaces the checkpoint %s, which is kept as the previous one for now; "
+                    "files.checkpoint_read(%r) would go on with it.",
+                    files.checkpoint_path(checkpoint),
+                    str(checkpoint),
+                )
         if self.trainer is not None:
             self._continue(given)
         self.trainer = trainer

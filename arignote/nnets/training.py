@@ -257,8 +257,8 @@ class Trainer:
         """Compile the training step and the losses, unless that is done."""
         if self._step is None:
             logger.info("Compiling the training step and the losses.")
-            self._step = self._compile_step()
-            self._evaluate = self.network.evaluator(self._evaluated_losses)
+            step, evaluate = self._compile_step(), self.network.evaluator(self._evaluated_losses)
+            self._step, self._evaluate = step, evaluate  # both, or, if this was interrupted, none
 
     def _compile_step(self) -> Callable:
         network = self.network
@@ -275,15 +275,21 @@ class Trainer:
 
     def _start(self, train: Data) -> None:
         """Take up training where the state says, on data that may have been given anew."""
-        if self.last_params is not None:
-            self.network.set_values(self.last_params)
-            self.last_params = None
+        size = self.settings.batch_size
+        if train.batch_size_or(size) != size:
+            raise ValueError(
+                f"got training data in batches of {train.batch_size}, and a training with batch_size={size}; "
+                f"need one size; try Data(..., batch_size={size})"
+            )
         if self.progress.batch > 0 and self.progress.n_rows != train.n_rows:
             raise ValueError(
                 f"got {train.n_rows} rows of training data; need the {self.progress.n_rows} that this training was "
                 f"stopped on, in the middle of epoch {self.progress.epoch + 1}; try the same data"
             )
         self.progress.n_rows = train.n_rows
+        if self.last_params is not None:
+            self.network.set_values(self.last_params)
+            self.last_params = None
 
     def _batches(
         self, data: Data, epoch: int = 0, first_batch: int = 0, augment: Callable | None = None

@@ -114,6 +114,12 @@ def test_refuses_all_else(value, tmp_path, monkeypatch):
         b"cnumpy\ndtype\n(S'S1000000000000'\nI0\nI1\ntR(I3\nS'|'\nNNNI5\nI1\nI0\ntb.",
         b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",
         b"Pid\n.",
+        b"\x80\x04h\x05.",  # fetches what was not stored
+        b"\x80\x04\x8c\x02\xff\xfe.",  # text that is no UTF-8
+        b"\x80\x04\x95\xff\xff\xff\xff\x00\x00\x00\x00\x8c\x05ab",  # a frame that is cut off
+        b"\x80\x04\x94.",  # stores nothing
+        b"\x80\x04)R.",
+        b"\x80\x04}N}b.",
         b"\x80\x02\x82\x01.",
         b"(" * 5000 + b"t" * 5000 + b".",
         b"cnumpy\ndtype\n(S'f4'\nI0\nI1\ntR}S'code'\nS'x'\nsb.",

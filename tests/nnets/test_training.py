@@ -269,6 +269,20 @@ def test_other_data_in_the_middle_of_an_epoch_are_refused(blobs):
         fit(X[:200], y[:200], classifier=classifier, n_epochs=2)
 
 
+def test_other_batches_than_the_training_was_begun_with_are_refused(blobs):
+    X, y = blobs
+    classifier = fit(X, y, n_epochs=1)
+    with pytest.raises(ValueError, match="got training data in batches of 40, and a training with batch_size=50"):
+        fit(Data(X, y, batch_size=40), None, classifier=classifier, n_epochs=2, valid=None)
+
+
+def test_a_new_training_says_that_it_replaces_a_checkpoint(blobs, tmp_path, caplog):
+    fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine")
+    assert "replaces" not in caplog.text
+    fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine")
+    assert "A new training replaces the checkpoint" in caplog.text
+
+
 # -- stopping --------------------------------------------------------------------------------------------------------
 
 
