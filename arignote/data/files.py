@@ -160,6 +160,24 @@ def previous_path(path: str | Path) -> str | Path | None:
     return previous if storage.is_remote(path) else Path(previous)
 
 
+def plain_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return metadata that can be stored and read back.
+
+    Raises
+    ------
+    ValueError
+        If they are more than plain data.
+    """
+    metadata = dict(metadata or {})
+    try:
+        unpickle.loads(pickle.dumps(metadata, protocol=4))
+    except (unpickle.PickleError, pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"got metadata that cannot be stored ({error}); need plain data; try text or numbers"
+        ) from error
+    return metadata
+
+
 def checkpoint_content(model: Any, metadata: Mapping[str, Any] | None = None) -> bytes:
     """Return the content of a checkpoint of a classifier as it is now, not yet packed.
 
@@ -169,7 +187,7 @@ def checkpoint_content(model: Any, metadata: Mapping[str, Any] | None = None) ->
         If the metadata are more than plain data, and could not be read back.
     """
     state = pickle.dumps(model.__getstate__(), protocol=4)
-    header = dict(metadata or {}) | {
+    header = plain_metadata(metadata) | {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "arignote_version": __version__,
@@ -179,9 +197,7 @@ def checkpoint_content(model: Any, metadata: Mapping[str, Any] | None = None) ->
         "n_bytes": len(state),
         "sha256": hashlib.sha256(state).hexdigest(),
     }
-    packed_header = pickle.dumps(header, protocol=4)
-    unpickle.loads(packed_header)
-    return packed_header + state
+    return pickle.dumps(header, protocol=4) + state
 
 
 def write_content(path: str | Path, content: bytes) -> None:

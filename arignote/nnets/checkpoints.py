@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arignote.data import files, storage
+from arignote.util import checks
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +34,17 @@ class Checkpoints:
     ------
     OSError
         If no file can be written there.
+    ValueError
+        If the metadata are more than plain data, or an interval is no number.
     """
 
     def __init__(
         self, name: str | Path, metadata: Mapping[str, Any], seconds: float | None = 60.0, batches: int | None = None
     ):
         self.name = name
-        self.metadata = dict(metadata)
-        self._seconds = seconds
-        self._batches = batches
+        self.metadata = files.plain_metadata(metadata)
+        self._seconds = None if seconds is None else checks.number(seconds, "checkpoint_seconds", least=0)
+        self._batches = None if batches is None else checks.whole_number(batches, "checkpoint_batches")
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="arignote-checkpoint")
         self._writing: Future | None = None
         self._unwritten: dict[str, bytes] = {}
@@ -65,6 +68,15 @@ class Checkpoints:
     def exists(self, kind: str) -> bool:
         """Say whether there is a file of this kind."""
         return storage.exists(files.checkpoint_path(self.name, kind))
+
+    def warn_of_replacing(self) -> None:
+        """Say so if there are checkpoints of another training here, which this one will replace."""
+        if self.exists("last"):
+            path, name = files.checkpoint_path(self.name), str(self.name)
+            logger.warning(
+                "A new training replaces the checkpoint %s, which is kept as the previous one for now; "
+                "files.checkpoint_read(%r) would go on with it.", path, name,
+            )  # fmt: skip
 
     def write(self, kind: str, model: Any) -> None:
         """Take the model's present state, and write it to one of the files in the background."""

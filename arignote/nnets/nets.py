@@ -303,21 +303,13 @@ class NNClassifier:
         inputs.check(data, self.network, trainer.settings.batch_size)
         if augmentation is not None:
             checks.n_positional(augmentation, "augmentation")
+        trainer.require_fitting(data.train)
         checkpoints = None
         if checkpoint is not None:
-            if checkpoint_seconds is not None:
-                checkpoint_seconds = checks.number(checkpoint_seconds, "checkpoint_seconds", least=0)
-            if checkpoint_batches is not None:
-                checkpoint_batches = checks.whole_number(checkpoint_batches, "checkpoint_batches")
             metadata = trainer.settings.extra_metadata
             checkpoints = Checkpoints(checkpoint, metadata, checkpoint_seconds, checkpoint_batches)
-            if self.trainer is None and checkpoints.exists("last"):
-                logger.warning(
-                    "A new training replaces the checkpoint %s, which is kept as the previous one for now; "
-                    "files.checkpoint_read(%r) would go on with it.",
-                    files.checkpoint_path(checkpoint),
-                    str(checkpoint),
-                )
+            if self.trainer is None:
+                checkpoints.warn_of_replacing()
         if self.trainer is not None:
             self._continue(given)
         self.trainer = trainer

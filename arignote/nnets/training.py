@@ -273,8 +273,8 @@ class Trainer:
         """The losses of the deterministic network that validations need, each once."""
         return list(dict.fromkeys([self.settings.valid_loss, *self.settings.test_loss]))
 
-    def _start(self, train: Data) -> None:
-        """Take up training where the state says, on data that may have been given anew."""
+    def require_fitting(self, train: Data) -> None:
+        """Refuse training data with which this training could not go on where it stands."""
         size = self.settings.batch_size
         if train.batch_size_or(size) != size:
             raise ValueError(
@@ -286,6 +286,10 @@ class Trainer:
                 f"got {train.n_rows} rows of training data; need the {self.progress.n_rows} that this training was "
                 f"stopped on, in the middle of epoch {self.progress.epoch + 1}; try the same data"
             )
+
+    def _start(self, train: Data) -> None:
+        """Take up training where the state says, on data that may have been given anew."""
+        self.require_fitting(train)
         self.progress.n_rows = train.n_rows
         if self.last_params is not None:
             self.network.set_values(self.last_params)

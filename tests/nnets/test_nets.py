@@ -251,6 +251,8 @@ def with_value(X, row, value):
         (lambda X, y: {"lr_rule": {"rule": "stuck", "initial_value": 1}}, "got rule 'stuck'"),
         (lambda X, y: {"sgd_max_grad_norm": -1}, "got sgd_max_grad_norm=-1"),
         (lambda X, y: {"validation_frequency": 0}, "got validation_frequency=0"),
+        (lambda X, y: {"X": Data(X, y, batch_size=30), "y": None}, "in batches of 30, and a training with"),
+        (lambda X, y: {"checkpoint": "/tmp/a", "extra_metadata": {"f": print}}, "got metadata that cannot be stored"),
         (lambda X, y: {"augmentation": 3}, "got augmentation=3; need a function"),
         (lambda X, y: {"augmentation": lambda a, b, c: a}, "augmentation with 3 arguments"),
         (lambda X, y: {"X": "/nowhere/data.csv", "y": None}, "need a file that exists"),
