@@ -12,8 +12,8 @@ from arignote.data import files
 from arignote.nnets import nets
 
 LAYERS = nets.define_mlp([400, 400], 10, activation="prelu_shelf", dropout_p=0.5, l2=0.001)
-N_EPOCHS = 3
-N_ROUNDS = 7
+N_EPOCHS = 5
+N_ROUNDS = 9
 
 
 def main() -> None:

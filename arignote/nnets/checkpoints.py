@@ -47,7 +47,7 @@ class Checkpoints:
         self._batches = None if batches is None else checks.whole_number(batches, "checkpoint_batches")
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="arignote-checkpoint")
         self._writing: Future | None = None
-        self._unwritten: dict[str, bytes] = {}
+        self._unwritten: dict[str, tuple[dict[str, Any], bytes]] = {}
         self._at, self._batches_since = time.monotonic(), 0
         try:
             for kind in ("last", "best_model"):
@@ -82,10 +82,10 @@ class Checkpoints:
         """Take the model's present state, and write it to one of the files in the background."""
         if kind == "last":
             self._at, self._batches_since = time.monotonic(), 0
-        content = files.checkpoint_content(model, self.metadata)
+        taken = files.take_state(model, self.metadata)
         if self._writing is not None:
             self._writing.result()  # never more than one is under way
-        self._writing = self._executor.submit(self._write, kind, content)
+        self._writing = self._executor.submit(self._write, kind, taken)
 
     def finish(self) -> None:
         """Wait until all is written."""
@@ -93,12 +93,12 @@ class Checkpoints:
         if self._unwritten:
             logger.error("Not written: %s. Earlier files of that name are as they were.", ", ".join(self._unwritten))
 
-    def _write(self, kind: str, content: bytes) -> None:
-        self._unwritten[kind] = content
+    def _write(self, kind: str, taken: tuple[dict[str, Any], bytes]) -> None:
+        self._unwritten[kind] = taken
         for pending in list(self._unwritten):
             path = files.checkpoint_path(self.name, pending)
             try:
-                files.write_content(path, self._unwritten[pending])
+                files.write_content(path, files.checkpoint_content(*self._unwritten[pending]))
                 del self._unwritten[pending]
             except Exception as error:  # whatever a disk or a network can come up with
                 logger.error("Checkpoint %s could not be written (%s). Training goes on.", path, error)

@@ -32,7 +32,7 @@ def snapshots(monkeypatch):
 
     def collect(self, kind, model):
         if kind == "last":
-            contents.append(files.checkpoint_content(model))
+            contents.append(files.checkpoint_content(*files.take_state(model)))
         write(self, kind, model)
 
     monkeypatch.setattr(Checkpoints, "write", collect)

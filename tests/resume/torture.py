@@ -99,7 +99,7 @@ def kill_at_every_system_call(folder: Path) -> None:
     contents = []
     for seed in (1, 2, 3):
         classifier = nets.NNClassifier(nets.define_mlp([20], 3), n_in=5, rng=seed)
-        contents.append(files.checkpoint_content(classifier))
+        contents.append(files.checkpoint_content(*files.take_state(classifier)))
     (folder / "new").write_bytes(contents[2])
     target = folder / "mine_last.pkl.gz"
     command = [sys.executable, "-c", SAVE, str(folder / "new"), str(target)]
