@@ -100,10 +100,10 @@ class NNClassifier:
 
     # -- the network -------------------------------------------------------------------------------------------------
 
-    def _build(self, shape: Sequence[int]) -> None:
-        """Build the network for examples of one shape."""
+    def _build(self, shape: Sequence[int], stored: Mapping[str, np.ndarray] | None = None) -> None:
+        """Build the network for examples of one shape, from stored parameters if there are any."""
         shape = tuple(checks.whole_number(n, "n_in") for n in shape)
-        self._network = Network(self.layer_defs, shape, self.seed, self.dropout_seed)
+        self._network = Network(self.layer_defs, shape, self.seed, self.dropout_seed, stored)
         if self._stored_network is not None:
             self.set_trainable_params(self._stored_network)
 
@@ -418,19 +418,16 @@ class NNClassifier:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         if state["state_version"] != STATE_VERSION:
             raise ValueError(f"got state version {state['state_version']}; need {STATE_VERSION}; try another Arignote")
-        self.__init__(
-            state["layer_defs"],
-            state["name"],
-            batch_size=state["batch_size"],
-            rng=state["seed"],
-            theano_rng=state["dropout_seed"],
-            n_in=state["input_shape"],
-        )
-        if state["params"] is not None:
-            missing = sorted(set(self.params) - set(state["params"]))
-            if missing:
-                raise ValueError(f"got a stored network without {missing[0]}; need all parameters; try another file")
-            self.network.set_values(state["params"])
+        self.layer_defs = definitions.read(state["layer_defs"])
+        self.name = state["name"]
+        self.batch_size = state["batch_size"]
+        self.seed = streams.as_seed(state["seed"])
+        self.dropout_seed = streams.as_seed(state["dropout_seed"])
+        self.trainer = None
+        self._network = None
+        self._stored_network = None
+        if state["input_shape"] is not None:
+            self._build(state["input_shape"], state["params"])
         if state["trainer"] is not None:
             self.trainer = Trainer.from_state(state["trainer"], self.network, self.seed)
 

@@ -1,6 +1,6 @@
 """A network, built: layers connected to each other, their parameters, and the expressions made of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,8 @@ class Network:
         Shape of one example of the data.
     seed, dropout_seed : int
         Seeds of the initial weights and of dropout.
+    stored : dict of str to array, optional
+        All parameters, to take instead of initial ones.
 
     Attributes
     ----------
@@ -38,14 +40,23 @@ class Network:
         A batch of examples, its labels, and where training stands: (epoch, batch, shard).
     """
 
-    def __init__(self, layer_defs: list, shape: Sequence[int], seed: int, dropout_seed: int):
+    def __init__(
+        self,
+        layer_defs: list,
+        shape: Sequence[int],
+        seed: int,
+        dropout_seed: int,
+        stored: Mapping[str, np.ndarray] | None = None,
+    ):
         self.position = tensor.lvector("position")
-        surroundings = Surroundings(seed, dropout_seed, self.position)
+        surroundings = Surroundings(seed, dropout_seed, self.position, stored)
         self.layers_train = [definitions.make_layer(definition) for definition in layer_defs]
         shape, layout = tuple(shape), "bc01"
         for layer in self.layers_train:
             layer.connect(shape, layout, surroundings)
             shape, layout = layer.output_shape, layer.output_layout()
+        if stored is not None:
+            self.require_values(stored, "the stored network")
         self.layers_inf = [layer.twin() for layer in self.layers_train]
         n_axes = 1 + len(self.layers_train[0].output_shape)
         self.x = tensor.TensorType(engine.float_type(), (False,) * n_axes)("x")
@@ -77,24 +88,30 @@ class Network:
         """Return copies of all parameters."""
         return {name: param.get_value() for name, param in self.params.items()}
 
-    def set_values(self, values: dict[str, np.ndarray], what: str = "the stored network") -> None:
-        """Set parameters by name, all or none.
+    def require_values(self, values: Mapping[str, np.ndarray], what: str) -> None:
+        """Refuse values by name that this network has no parameter for, or one of another shape.
 
         Raises
         ------
         ValueError
-            If this network has no such parameter, or one of another shape; `what` says where the values are from.
+            `what` says where the values are from.
         """
         for name, value in values.items():
             if name not in self.params:
-                raise ValueError(f"got the parameter {name!r} from {what}; need one of this network; "
-                                 f"{checks.suggestion(name, self.params)}")  # fmt: skip
+                raise ValueError(
+                    f"got the parameter {name!r} from {what}; need one of this network; "
+                    f"{checks.suggestion(name, self.params)}"
+                )
             expected = self.params[name].get_value(borrow=True).shape
             if np.shape(value) != expected:
                 raise ValueError(
                     f"got {name} of shape {np.shape(value)} from {what}; need {expected}; "
                     "try the same definition of the layer"
                 )
+
+    def set_values(self, values: Mapping[str, np.ndarray], what: str = "the stored network") -> None:
+        """Set parameters by name, all or none; see `require_values`."""
+        self.require_values(values, what)
         for name, value in values.items():
             param = self.params[name]
             param.set_value(np.ascontiguousarray(value, dtype=param.dtype))

@@ -148,7 +148,11 @@ class Trainer:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], network: Network, seed: int) -> "Trainer":
-        """Make a trainer that goes on where another one stood."""
+        """Make a trainer that goes on where another one stood; refuse arrays that do not fit the network."""
+        for name, value in state["sgd"]["arrays"].items():
+            network.require_values({name.partition(" ")[2]: value}, f"the stored array {name!r}")
+        for values in (state["best_params"], state["last_params"]):
+            network.require_values(values or {}, "the stored training")
         trainer = cls(network, Settings(**state["settings"]), SGD.from_state(state["sgd"]), seed)
         trainer.progress = Progress(**state["progress"])
         trainer.history = [dict(entry) for entry in state["history"]]

@@ -151,7 +151,7 @@ def test_mutated_checkpoints_give_an_error_or_an_equal_network(classifier, tmp_p
     path = files.checkpoint_write(tmp_path / "mine", classifier)
     original, rng = path.read_bytes(), random.Random(0)
     expected = classifier.__getstate__()
-    for i in range(1500):
+    for i in range(4000):
         content = bytearray(original if i % 2 else gzip.decompress(original))
         for _ in range(rng.randrange(1, 4)):
             content[rng.randrange(len(content))] = rng.randrange(256)
@@ -160,6 +160,12 @@ def test_mutated_checkpoints_give_an_error_or_an_equal_network(classifier, tmp_p
             assert same(files.checkpoint_read(path).__getstate__(), expected)
 
 
+def with_array(state, name, value):
+    sgd = {"sgd_type": "nag", "arrays": {name: value}}
+    return state | {"trainer": {"sgd": sgd, "best_params": None, "last_params": None}}
+
+
+HUGE = ["FCLayer", {"n_units": 10**12, "activation": "tanh"}]
 UNKNOWN = ["FCLayer", {"n_units": 5, "activation": "mine"}]
 OUTPUT = ["ClassificationOutputLayer", {"n_classes": 3}]
 
@@ -185,6 +191,10 @@ def forged(state_change):
         (lambda s: s | {"params": {k: v for k, v in s["params"].items() if k != "fc1.b"}}, "without fc1.b"),
         (lambda s: with_params(s, {"fc9.b": np.zeros(8)}), "got the parameter 'fc9.b'"),
         (lambda s: s | {"layer_defs": [UNKNOWN, OUTPUT]}, "activation 'mine'"),
+        (lambda s: s | {"layer_defs": [HUGE, OUTPUT]}, r"fc1.W of shape \(5, 8\).*need \(5, 1000000000000\)"),
+        (lambda s: s | {"input_shape": [10**12]}, r"fc1.W of shape \(5, 8\).*need \(1000000000000, 8\)"),
+        (lambda s: with_array(s, "velocity fc1.W", np.zeros((5, 9))), r"fc1.W of shape \(5, 9\).*need \(5, 8\)"),
+        (lambda s: with_array(s, "velocity fc7.W", np.zeros((5, 8))), "got the parameter 'fc7.W'"),
         (lambda s: s | {"state_version": 99}, "got state version 99"),
         (lambda s: {}, "state_version"),
         (lambda s: s | {"trainer": {"settings": {}}}, "cannot be restored"),

@@ -55,8 +55,7 @@ def stop_at_a_random_moment(process: subprocess.Popen, number: int, moments: ran
                 break
         time.sleep(moments.uniform(0.0, 1.2))
     process.send_signal(number)
-    process.stdout.read()
-    process.wait()
+    process.communicate()
     return process.returncode != 0
 
 

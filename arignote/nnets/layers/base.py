@@ -12,7 +12,7 @@ shape writes `output_shape_for` too; one that learns writes `create_params`, and
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -40,11 +40,14 @@ class Surroundings:
         Dropout masks are drawn from streams with this seed.
     position : symbolic int64 vector of length 3
         Where training stands: (epoch, batch, shard).
+    stored : dict of str to array, optional
+        Parameters of a network that was stored, by full name, to take instead of new ones.
     """
 
     seed: int
     dropout_seed: int
     position: Any
+    stored: Mapping[str, np.ndarray] | None = None
 
 
 class Layer:
@@ -110,7 +113,12 @@ class Layer:
 
     # -- what a layer can use ----------------------------------------------------------------------------------------
 
-    def add_param(self, name: str, value: np.ndarray | Callable[[np.random.Generator], np.ndarray]):
+    def add_param(
+        self,
+        name: str,
+        value: np.ndarray | Callable[[np.random.Generator], np.ndarray],
+        shape: Shape | None = None,
+    ):
         """Create a parameter.
 
         Parameters
@@ -119,16 +127,33 @@ class Layer:
             Its name in the layer, e.g. "W".
         value : array, or callable
             What it starts from; a function is given a random generator of the parameter's own.
+        shape : tuple of int, optional
+            What the function returns, so that a stored parameter can be compared with it before memory is taken.
 
         Returns
         -------
         shared variable
         """
-        if callable(value):
+        if self.surroundings.stored is not None:
+            value = self._stored_param(name, shape if callable(value) else np.shape(value))
+        elif callable(value):
             value = value(streams.generator(self.surroundings.seed, f"initial {self.name}.{name}"))
         value = np.ascontiguousarray(value, dtype=engine.float_type())
         self.params[name] = engine.shared(value, name=f"{self.name}.{name}")
         return self.params[name]
+
+    def _stored_param(self, name: str, shape: Shape | None) -> np.ndarray:
+        """Return a parameter of the stored network, which has to be there and of the right shape."""
+        full_name = f"{self.name}.{name}"
+        value = self.surroundings.stored.get(full_name)
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"got a stored network without {full_name}; need all parameters; try another file")
+        if shape is not None and value.shape != tuple(shape):
+            raise ValueError(
+                f"got {full_name} of shape {value.shape} from the stored network; need {tuple(shape)}; "
+                "try the same definition of the layer"
+            )
+        return value
 
     def refuse(self, need: str, attempt: str):
         """Raise an error that says this layer cannot follow the one before it."""
@@ -225,10 +250,10 @@ class WeightLayer(Layer, abstract=True):
         # Name of each weight -> the axes along which one unit's incoming weights lie.
         self.weights: dict[str, tuple[int, ...]] = {}
 
-    def add_weight(self, name: str, value, incoming_axes: tuple[int, ...]):
+    def add_weight(self, name: str, value, incoming_axes: tuple[int, ...], shape: Shape | None = None):
         """Create a parameter to which l1, l2 and maxnorm apply; `incoming_axes` hold the weights of one unit."""
         self.weights[name] = incoming_axes
-        return self.add_param(name, value)
+        return self.add_param(name, value, shape)
 
     def connect(self, input_shape, layout, surroundings):
         super().connect(input_shape, layout, surroundings)

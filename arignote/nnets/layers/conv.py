@@ -64,6 +64,7 @@ class ConvLayer(ActivatedLayer):
             f"W{suffix}",
             lambda rng: initialize(rng, shape, n_channels * area, n_maps * area),
             incoming_axes=(1, 2, 3),
+            shape=shape,
         )
         self.add_unit_params(n_maps, suffix)
 

@@ -28,9 +28,10 @@ class ActivatedLayer(WeightLayer, abstract=True):
 
     def add_unit_params(self, n_units: int, suffix: str = "") -> None:
         """Create a bias for each linear output, and what the activation learns for each unit."""
-        self.add_param(f"b{suffix}", np.zeros(n_units * self.n_pieces))
+        n_biases = n_units * self.n_pieces
+        self.add_param(f"b{suffix}", lambda rng: np.zeros(n_biases), (n_biases,))
         for name, start in self._activation.learned.items():
-            self.add_param(f"{name}{suffix}", np.full(n_units, start))
+            self.add_param(f"{name}{suffix}", lambda rng, start=start: np.full(n_units, start), (n_units,))
 
     def activate(self, z, axes: tuple, suffix: str = ""):
         """Add the bias to `z` and apply the activation.
@@ -83,7 +84,8 @@ class FCLayer(ActivatedLayer):
     def create_params(self):
         n_in, n_out = int(np.prod(self.input_shape)), self.n_units * self.n_pieces
         initialize = self._activation.initialize
-        self.add_weight("W", lambda rng: initialize(rng, (n_in, n_out), n_in, self.n_units), incoming_axes=(0,))
+        shape = (n_in, n_out)
+        self.add_weight("W", lambda rng: initialize(rng, shape, n_in, self.n_units), incoming_axes=(0,), shape=shape)
         self.add_unit_params(self.n_units)
 
     def expression(self, x):

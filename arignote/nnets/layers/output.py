@@ -134,8 +134,9 @@ class WeightedOutputLayer(OutputLayer, WeightLayer, abstract=True):
 
     def create_params(self):
         n_in = int(np.prod(self.input_shape))
-        self.add_weight("W", np.zeros((n_in, self._n_classes)), incoming_axes=(0,))
-        self.add_param("b", np.zeros(self._n_classes))
+        shape = (n_in, self._n_classes)
+        self.add_weight("W", lambda rng: np.zeros(shape), incoming_axes=(0,), shape=shape)
+        self.add_param("b", lambda rng: np.zeros(shape[1]), shape[1:])
 
     def linear(self, x):
         """Return ``x @ W + b``."""
