@@ -55,7 +55,8 @@ def stop_at_a_random_moment(process: subprocess.Popen, number: int, moments: ran
                 break
         time.sleep(moments.uniform(0.0, 1.2))
     process.send_signal(number)
-    process.communicate()
+    process.stdout.read()
+    process.wait()
     return process.returncode != 0
 
 
@@ -71,6 +72,7 @@ def torture(
         process = start(kind, checkpoint, result, n_epochs)
         if stops < n_stops and stop_at_a_random_moment(process, number, moments):
             stops += 1
+            process.stdout.close()
             assert process.returncode in (-number, 128 + number), process.returncode
             if files.checkpoint_path(checkpoint).exists():
                 header, _ = files.unpickle.loads(files._read_bytes(files.checkpoint_path(checkpoint)))
