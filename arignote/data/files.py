@@ -127,10 +127,7 @@ def read_data(name: str | Path) -> Any:
     name : str or Path
         A .csv file (see `read_csv`), or a pickle of (X, y) or of ((X, y), (X, y), (X, y)).
     """
-    path = Path(name)
-    if not path.is_file():
-        raise FileNotFoundError(f"got the file name {str(name)!r}; need a file that exists; try another path")
-    return read_csv(path) if path.name.endswith((".csv", ".csv.gz")) else read_pickle(path)
+    return read_csv(name) if str(name).endswith((".csv", ".csv.gz")) else read_pickle(name)
 
 
 def checkpoint_path(name: str | Path, kind: str | None = None) -> str | Path:

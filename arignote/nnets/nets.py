@@ -427,7 +427,7 @@ class NNClassifier:
         self._network = None
         self._stored_network = None
         if state["input_shape"] is not None:
-            self._build(state["input_shape"], state["params"])
+            self._build(state["input_shape"], dict(state["params"]))
         if state["trainer"] is not None:
             self.trainer = Trainer.from_state(state["trainer"], self.network, self.seed)
 

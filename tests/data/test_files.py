@@ -192,6 +192,7 @@ def forged(state_change):
         (lambda s: with_params(s, {"fc9.b": np.zeros(8)}), "got the parameter 'fc9.b'"),
         (lambda s: s | {"layer_defs": [UNKNOWN, OUTPUT]}, "activation 'mine'"),
         (lambda s: s | {"layer_defs": [HUGE, OUTPUT]}, r"fc1.W of shape \(5, 8\).*need \(5, 1000000000000\)"),
+        (lambda s: s | {"input_shape": [10**12], "params": None}, "cannot be restored"),
         (lambda s: s | {"input_shape": [10**12]}, r"fc1.W of shape \(5, 8\).*need \(1000000000000, 8\)"),
         (lambda s: with_array(s, "velocity fc1.W", np.zeros((5, 9))), r"fc1.W of shape \(5, 9\).*need \(5, 8\)"),
         (lambda s: with_array(s, "velocity fc7.W", np.zeros((5, 8))), "got the parameter 'fc7.W'"),

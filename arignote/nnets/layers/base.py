@@ -11,7 +11,6 @@ shape writes `output_shape_for` too; one that learns writes `create_params`, and
 """
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -284,9 +283,3 @@ class WeightLayer(Layer, abstract=True):
         if isinstance(self.fix_params, bool):
             return self.fix_params
         return any(name.startswith(beginning) for beginning in self.fix_params)
-
-
-def parameters_of(layer_class: type[Layer]) -> tuple[list[str], list[str]]:
-    """Return the names of all parameters of a layer's definition, and of those that must be given."""
-    signature = inspect.signature(layer_class).parameters.values()
-    return [p.name for p in signature], [p.name for p in signature if p.default is p.empty]
