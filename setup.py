@@ -17,7 +17,8 @@ if len(sys.argv) > 1 and sys.argv[1] in BY_PIP:
 
 version = re.search(r'__version__ = "(.+)"', (here / "arignote/__init__.py").read_text()).group(1)
 
-hdf5 = ["pandas>=1.5,<2.1", "tables>=3.8"]
+hdf5 = ["h5py>=3.8", "hdf5plugin>=4", "pandas>=1.5,<2.1"]
+images = ["pillow>=9.4"]
 plot = ["matplotlib>=3.7"]
 s3 = ["fsspec>=2023.1", "s3fs>=2023.1"]
 
@@ -34,9 +35,10 @@ setup(
     install_requires=["numpy>=1.23,<1.24", "six", "scipy>=1.9", "Theano==1.0.5", "scipy-openblas32>=0.3.23"],
     extras_require={
         "hdf5": hdf5,
+        "images": images,
         "plot": plot,
         "s3": s3,
-        "dev": [*hdf5, *plot, *s3, "moto[s3,server]", "pytest", "hypothesis", "ruff"],
+        "dev": [*hdf5, *images, *plot, *s3, "tables>=3.8", "moto[s3,server]", "pytest", "hypothesis", "ruff"],
     },
     zip_safe=False,
 )

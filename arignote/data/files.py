@@ -119,17 +119,6 @@ def read_array(name: str | Path) -> np.ndarray:
     return read_pickle(path)
 
 
-def read_data(name: str | Path) -> Any:
-    """Read what `fit` can train on from a file: features and labels, or three pairs of them.
-
-    Parameters
-    ----------
-    name : str or Path
-        A .csv file (see `read_csv`), or a pickle of (X, y) or of ((X, y), (X, y), (X, y)).
-    """
-    return read_csv(name) if str(name).endswith((".csv", ".csv.gz")) else read_pickle(name)
-
-
 def checkpoint_path(name: str | Path, kind: str | None = None) -> str | Path:
     """Return the file that a checkpoint `DIR/STEM` is kept in: ``DIR/STEM_last.pkl.gz``, or another kind than last.
 

@@ -5,133 +5,64 @@ A `Reader` gives the rows of one thing (features, or labels) in batches. `Data` 
 number, so reading can start anywhere.
 """
 
+import inspect
 import itertools
-import warnings
-from abc import ABC, abstractmethod
+import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from arignote.data import files
+from arignote.data import files, shuffling
+from arignote.data.hdf.attributes import HDFError
+from arignote.data.hdf.reader import HDFReader, read_tables
+from arignote.data.hdf.writer import HDFWriter
+from arignote.data.image_folder import ImageFolderReader
+from arignote.data.reader import ArrayReader, PickedReader, Reader
 from arignote.util import checks, streams
 
+__all__ = [
+    "ArrayReader",
+    "Data",
+    "DataWithHoldoutPartitions",
+    "HDFError",
+    "HDFReader",
+    "HDFWriter",
+    "ImageFolderReader",
+    "Reader",
+]
 
-class Reader(ABC):
-    """A source of rows. Write `iter_epoch`, `n_rows` and `shape`, and a network can train on it.
-
-    Attributes
-    ----------
-    n_rows : int
-        Number of rows.
-    shape : tuple of int
-        Shape of one row, e.g. (784,) or (3, 32, 32); () for one number a row, such as a class label.
-
-    Examples
-    --------
-    A reader of the numbers 0, 1, 2, ... that never has them all in memory:
-
-    >>> class Counter(Reader):
-    ...     n_rows, shape = 10, ()
-    ...
-    ...     def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
-    ...         for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
-    ...             yield np.arange(first, last)
-    >>> [batch.tolist() for batch in Counter().iter_epoch(4, allow_partial=True)]
-    [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    """
-
-    n_rows: int
-    shape: tuple[int, ...]
-
-    @abstractmethod
-    def iter_epoch(
-        self,
-        batch_size: int,
-        start: int = 0,
-        stop: int | None = None,
-        start_on_batch: bool = True,
-        allow_partial: bool = False,
-    ) -> Iterator[np.ndarray]:
-        """Iterate over rows in order, as arrays of shape (batch_size, *shape).
-
-        Parameters
-        ----------
-        batch_size : int
-        start, stop : int, optional
-            The first row, and the row before which to stop; by default all rows.
-        start_on_batch : bool, optional
-            Batches lie on multiples of `batch_size`, counted from row 0: a `start` between two multiples moves up to
-            the next one. If False, the first batch begins at exactly `start`.
-        allow_partial : bool, optional
-            Give the rows that are left over at the end, too, as a smaller batch.
-        """
-
-    def spans(
-        self, batch_size: int, start: int = 0, stop: int | None = None, start_on_batch: bool = True,
-        allow_partial: bool = False,
-    ) -> Iterator[tuple[int, int]]:  # fmt: skip
-        """Iterate over the first and last row (exclusive) of each batch that `iter_epoch` must give."""
-        stop = self.n_rows if stop is None else min(stop, self.n_rows)
-        if start_on_batch:
-            start = -(-start // batch_size) * batch_size
-        for first in range(start, stop, batch_size):
-            last = min(first + batch_size, stop)
-            if last - first == batch_size or allow_partial:
-                yield first, last
-
-
-class ArrayReader(Reader):
-    """Rows of an array: numpy, `numpy.memmap`, pandas, or anything that numpy makes an array of.
-
-    Parameters
-    ----------
-    array : array-like, shape (n_rows, ...)
-
-    Examples
-    --------
-    >>> [batch.tolist() for batch in ArrayReader([[1], [2], [3]]).iter_epoch(2)]
-    [[[1], [2]]]
-    """
-
-    def __init__(self, array: Any):
-        if not isinstance(array, np.ndarray):  # keeps a memmap what it is
-            array = rectangular(array)
-        if array.ndim == 0:
-            raise ValueError(f"got {array[()]!r}; need an array of rows; try a list or an array")
-        self.array = array
-        self.n_rows = len(array)
-        self.shape = array.shape[1:]
-
-    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
-        for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
-            yield self.array[first:last]
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Return these rows, in this order. A reader that has this method can be shuffled."""
-        return self.array[rows]
-
-
-def rectangular(rows: Any) -> np.ndarray:
-    """Return an array of rows that need not be one yet; refuse rows of different sizes."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what numpy 1 warns of, numpy 2 refuses
-            return np.asarray(rows)
-    except (ValueError, Warning) as error:
-        raise ValueError(
-            "got examples of different sizes; need the same shape in every row; try padding or cropping them"
-        ) from error
+HDF_SUFFIXES = frozenset({".h5", ".hdf5", ".hdf", ".he5"})
 
 
 def as_reader(source: Any) -> Reader:
-    """Return a reader of `source`: a reader, an array, or the name of a .npy, .csv or pickle file."""
+    """Return a reader of `source`: a reader, an array, or a file (.h5, .npy, .csv, pickle) or folder of images."""
     if isinstance(source, Reader):
         return source
-    if isinstance(source, str | Path):
-        return ArrayReader(files.read_array(source))
-    return ArrayReader(source)
+    if not isinstance(source, str | Path):
+        return ArrayReader(source)
+    if Path(source).suffix.lower() in HDF_SUFFIXES:
+        return HDFReader(source)
+    return ImageFolderReader(source) if Path(source).is_dir() else ArrayReader(files.read_array(source))
+
+
+def read_data(name: str | Path) -> Any:
+    """Return what `fit` can train on from a file or folder: features and labels, or three pairs of them.
+
+    Parameters
+    ----------
+    name : str or Path
+        An HDF5 file with a table of features and one of labels; a folder with a folder of images for each class; a .csv
+        file (see :func:`~arignote.data.files.read_csv`); a pickle of (X, y) or of ((X, y), (X, y), (X, y)).
+    """
+    if Path(name).suffix.lower() in HDF_SUFFIXES:
+        return read_tables(name)
+    if Path(name).is_dir():
+        images = ImageFolderReader(name)
+        return images, images.labels
+    return files.read_csv(name) if str(name).endswith((".csv", ".csv.gz")) else files.read_pickle(name)
 
 
 class Data:
@@ -151,9 +82,14 @@ class Data:
     allow_partial_batch : bool, optional
         Give the rows left over at the end of an epoch as a smaller batch (True, the default), or leave them out.
     shuffle : bool, optional
-        Read the rows in a new random order each epoch. By default they come in the order in which they lie.
+        Read the rows in a new random order each epoch. By default they come in the order in which they lie. Where the
+        readers can only read on (files), blocks of rows are read in a random order, and the rows of many blocks are
+        mixed in memory; every row still comes once an epoch.
     seed : int, optional
         Of the random order, which depends on this and on the epoch; by default the network's seed.
+    shuffle_rows : int, optional
+        How many rows to mix in memory at a time, where they are read by blocks; twice as many are held. By default
+        about 32 MB of them.
 
     Raises
     ------
@@ -179,13 +115,14 @@ class Data:
         allow_partial_batch: bool = True,
         shuffle: bool = False,
         seed: int | None = None,
+        shuffle_rows: int | None = None,
     ):
         self.features = as_reader(features)
         self.labels = None if labels is None else as_reader(labels)
         if self.labels is not None and self.labels.n_rows != self.features.n_rows:
             raise ValueError(
                 f"got {self.features.n_rows} rows of features and {self.labels.n_rows} of labels; need as many of one "
-                "as of the other; try checking where the two come from"
+                f"as of the other; try checking {self.features} and {self.labels}"
             )
         self.batch_size = None if batch_size is None else checks.whole_number(batch_size, "batch_size")
         self.alter_features = alter_features
@@ -200,12 +137,12 @@ class Data:
         self.allow_partial_batch = allow_partial_batch
         self.shuffle = shuffle
         self.seed = None if seed is None else streams.as_seed(seed, "seed")
-        unable = [r for r in (self.features, self.labels) if r is not None and not hasattr(r, "take")]
-        if shuffle and unable:
-            raise ValueError(
-                f"got shuffle=True with a {type(unable[0]).__name__}; need a reader with a method take(rows); "
-                "try an ArrayReader, or shuffle=False"
-            )
+        self.shuffle_rows = None if shuffle_rows is None else checks.whole_number(shuffle_rows, "shuffle_rows")
+
+    def replace(self, **arguments: Any) -> "Data":
+        """Return data like these, but for some of the arguments."""
+        names = inspect.signature(type(self)).parameters
+        return type(self)(**{name: getattr(self, name) for name in names} | arguments)
 
     @property
     def n_rows(self) -> int:
@@ -253,10 +190,13 @@ class Data:
             Used where this data has none of its own.
         """
         size = self.batch_size_or(batch_size)
-        if self.shuffle:
-            batches = self._shuffled(epoch, first_batch, size, seed if self.seed is None else self.seed)
-        else:
+        seed = seed if self.seed is None else self.seed
+        if not self.shuffle:
             batches = self._in_order(first_batch, size)
+        elif self._can_pick:
+            batches = self._picked(epoch, first_batch, size, seed)
+        else:
+            batches = self._by_blocks(epoch, first_batch, size, seed)
         for X, y in batches:
             if self.alter_features is not None:
                 X = self.alter_features(X)
@@ -284,20 +224,61 @@ class Data:
             row += len(X)
             yield X, y
 
-    def _shuffled(
+    @property
+    def _readers(self) -> list[Reader]:
+        return [self.features] if self.labels is None else [self.features, self.labels]
+
+    @property
+    def _can_pick(self) -> bool:
+        """True if all readers can give any rows in any order."""
+        return all(hasattr(reader, "take") for reader in self._readers)
+
+    def _permutation(self, epoch: int, seed: int) -> np.ndarray:
+        return self.start + streams.generator(seed, "shuffle", epoch).permutation(self.n_rows)
+
+    def _picked(
         self, epoch: int, first_batch: int, size: int, seed: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        order = self.start + streams.generator(seed, "shuffle", epoch).permutation(self.n_rows)
+        order = self._permutation(epoch, seed)
         for batch in range(first_batch, self.n_batches(size)):
             rows = order[batch * size : (batch + 1) * size]
             yield self.features.take(rows), None if self.labels is None else self.labels.take(rows)
+
+    def _by_blocks(
+        self, epoch: int, first_batch: int, size: int, seed: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        order = self._block_order(epoch, seed)
+        with ExitStack() as stack:
+            reads = [stack.enter_context(reader.opened()) for reader in self._readers]
+            for parts in shuffling.batches(order, reads, size, first_batch, self.n_batches(size)):
+                yield parts[0], parts[1] if len(parts) > 1 else None
+
+    def _block_order(self, epoch: int, seed: int) -> shuffling.BlockOrder:
+        row_bytes = max(1, math.prod(self.features.shape) * np.dtype(getattr(self.features, "dtype", float)).itemsize)
+        group_rows = self.shuffle_rows or max(1, shuffling.GROUP_BYTES // row_bytes)
+        # Blocks are small enough that many are mixed, large enough to be read fast, and hold whole chunks of a file.
+        chunk_rows = getattr(self.features, "block_rows", None) or 1
+        wanted_rows = min(shuffling.BLOCK_BYTES // row_bytes, group_rows // shuffling.BLOCKS_MIXED)
+        block_rows = chunk_rows * max(1, wanted_rows // chunk_rows)
+        return shuffling.BlockOrder(self.start, self.stop, block_rows, group_rows, seed, epoch)
+
+    def rows(self, first: int, last: int, epoch: int = 0, seed: int = 0) -> np.ndarray:
+        """Return the numbers of the rows that come at some positions of an epoch, counted from 0."""
+        seed = seed if self.seed is None else self.seed
+        if not self.shuffle:
+            rows = np.arange(self.start + first, self.start + last)
+        elif self._can_pick:
+            rows = self._permutation(epoch, seed)[first:last]
+        else:
+            rows = self._block_order(epoch, seed).rows(first, last)
+        return self.features.rows[rows] if isinstance(self.features, PickedReader) else rows
 
 
 class DataWithHoldoutPartitions:
     """Data of which some rows are held out for validation, and some for testing.
 
     The rows lie in the order training, validation, testing, and each partition starts on a multiple of the batch size.
-    Every row is in exactly one partition.
+    Every row is in exactly one partition. Nothing is read of a partition that is not asked for.
 
     Parameters
     ----------
@@ -311,6 +292,9 @@ class DataWithHoldoutPartitions:
         Shuffle the training rows each epoch; see `Data`.
     seed : int, optional
         See `Data`.
+    stratify : bool, optional
+        Hold out the same fraction of each class instead, chosen at random by `seed` (by default 0); within a partition
+        the rows keep their order. For arrays, and other readers with a method `take`; labels are class numbers.
 
     Attributes
     ----------
@@ -342,34 +326,68 @@ class DataWithHoldoutPartitions:
         alter_labels: Callable[[np.ndarray], np.ndarray] | None = None,
         shuffle: bool = False,
         seed: int | None = None,
+        stratify: bool = False,
     ):
-        features, labels = as_reader(features), as_reader(labels)
-        batch_size = checks.whole_number(batch_size, "batch_size")
-        n_batches = -(-features.n_rows // batch_size)
-        held_out = []
-        for fraction, name in ((valid_frac, "valid_frac"), (test_frac, "test_frac")):
-            fraction = checks.number(fraction, name, least=0, below=1)
-            held_out.append(max(1, round(fraction * n_batches)) if fraction > 0 else 0)
-        valid_start = (n_batches - sum(held_out)) * batch_size
-        test_start = (n_batches - held_out[1]) * batch_size
-        if valid_start <= 0:
+        self.batch_size = checks.whole_number(batch_size, "batch_size")
+        fractions = {"valid_frac": valid_frac, "test_frac": test_frac}
+        fractions = [checks.number(fraction, name, least=0, below=1) for name, fraction in fractions.items()]
+        whole = Data(features, labels, batch_size, alter_features, alter_labels, seed=seed)
+        cut = _stratified if stratify else _on_batch_edges
+        self.train, self.valid, self.test = cut(whole, self.batch_size, *fractions)
+        self.train.shuffle = shuffle
+
+
+def _on_batch_edges(whole: Data, batch_size: int, valid_frac: float, test_frac: float) -> list[Data | None]:
+    """Cut data into three partitions, in order."""
+    n_batches = -(-whole.n_rows // batch_size)
+    held_out = [max(1, round(fraction * n_batches)) if fraction > 0 else 0 for fraction in (valid_frac, test_frac)]
+    valid_start = (n_batches - sum(held_out)) * batch_size
+    test_start = (n_batches - held_out[1]) * batch_size
+    if valid_start <= 0:
+        raise ValueError(
+            f"got valid_frac={valid_frac} and test_frac={test_frac} of {n_batches} batches; "
+            "need at least one batch left to train on; try smaller fractions or a smaller batch_size"
+        )
+    edges = [0, valid_start, test_start, whole.n_rows]
+    return [
+        whole.replace(start=start, stop=min(stop, whole.n_rows)) if start < stop else None
+        for start, stop in itertools.pairwise(edges)
+    ]
+
+
+def _stratified(whole: Data, batch_size: int, valid_frac: float, test_frac: float) -> list[Data | None]:
+    """Cut data into three partitions, each with the same proportions of the classes."""
+    unable = [reader for reader in (whole.features, whole.labels) if not hasattr(reader, "take")]
+    if unable:
+        raise ValueError(
+            f"got stratify=True with a {type(unable[0]).__name__}; need a reader with a method take(rows); "
+            "try arrays, or stratify=False"
+        )
+    labels = np.asarray(whole.labels.take(np.arange(whole.n_rows)))
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.ndim != 1:
+        raise ValueError(
+            f"got stratify=True with labels of shape {labels.shape[1:]}; need one class number for each row"
+        )
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for k, label in enumerate(np.unique(labels)):
+        rows = np.flatnonzero(labels == label)
+        rows = streams.generator(whole.seed or 0, "stratify", k).permutation(rows)
+        n_valid, n_test = round(valid_frac * len(rows)), round(test_frac * len(rows))
+        for part, chosen in zip(parts, np.split(rows, [len(rows) - n_valid - n_test, len(rows) - n_test]), strict=True):
+            part.append(chosen)
+    picked = [np.sort(np.concatenate(part)) for part in parts]
+    for rows, fraction, name in zip(picked, (1.0, valid_frac, test_frac), ("train", "validate", "test"), strict=True):
+        if fraction > 0 and not len(rows):
             raise ValueError(
-                f"got valid_frac={valid_frac} and test_frac={test_frac} of {n_batches} batches; "
-                "need at least one batch left to train on; try smaller fractions or a smaller batch_size"
+                f"got valid_frac={valid_frac} and test_frac={test_frac} of {len(labels)} rows; need rows to {name} on; "
+                "try other fractions"
             )
-
-        def part(start: int, stop: int, shuffled: bool = False) -> Data | None:
-            stop = min(stop, features.n_rows)
-            if start >= stop:
-                return None
-            return Data(
-                features, labels, batch_size, alter_features, alter_labels, start, stop, shuffle=shuffled, seed=seed
-            )
-
-        self.batch_size = batch_size
-        self.train = part(0, valid_start, shuffle)
-        self.valid = part(valid_start, test_start)
-        self.test = part(test_start, features.n_rows)
+    readers = [(PickedReader(whole.features, rows), PickedReader(whole.labels, rows)) for rows in picked]
+    return [
+        whole.replace(features=features, labels=labels, start=0, stop=None) if features.n_rows else None
+        for features, labels in readers
+    ]
 
 
 DataWithHoldoutParitions = DataWithHoldoutPartitions

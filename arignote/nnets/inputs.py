@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from arignote.data import files
+from arignote.data import readers
 from arignote.data.readers import ArrayReader, Data, DataWithHoldoutPartitions
 from arignote.nnets.network import Network
 
@@ -32,7 +32,7 @@ def gather(X: Any, y: Any, valid: Any, test: Any, batch_size: int | None) -> Inp
         If the forms do not go together.
     """
     if isinstance(X, str | Path) and y is None:
-        X = files.read_data(X)
+        X = readers.read_data(X)
     if isinstance(X, DataWithHoldoutPartitions):
         if y is not None or valid is not None or test is not None:
             raise TypeError(
@@ -74,7 +74,7 @@ def _held_out(part: Any, name: str) -> Data | None:
     if part is None or isinstance(part, Data):
         return part
     if isinstance(part, str | Path):
-        part = files.read_data(part)
+        part = readers.read_data(part)
     if isinstance(part, tuple | list) and len(part) == 2:
         return Data(part[0], part[1])
     raise TypeError(
@@ -123,8 +123,8 @@ def _check_part(data: Data, network: Network) -> None:
 
 def is_checked_ahead(data: Data) -> bool:
     """Say whether `check` looks at every row, so that nobody has to look again while training."""
-    readers = (data.features, data.labels)
-    in_memory = all(type(reader) is ArrayReader and not isinstance(reader.array, np.memmap) for reader in readers)
+    sources = (data.features, data.labels)
+    in_memory = all(type(reader) is ArrayReader and not isinstance(reader.array, np.memmap) for reader in sources)
     return in_memory and data.alter_features is None and data.alter_labels is None
 
 
@@ -157,15 +157,32 @@ def training_batches(
     augment : callable, optional
         ``augment(X, y, epoch, batch)`` returns what to use instead of a batch.
     """
-    row = data.start + first_batch * data.batch_size_or(batch_size)
+    size = data.batch_size_or(batch_size)
     unchecked = not is_checked_ahead(data)
     batches = data.iter_epoch(epoch, first_batch, batch_size, seed)
     for batch, (X, y) in enumerate(batches, start=first_batch):
-        if unchecked:
-            require_finite(X, row)
-        X, y = network.prepare_features(X), network.output_layer.prepare_labels(y, row)
-        row += len(X)
+        try:
+            if unchecked:
+                require_finite(X, 0)
+            X, y = network.prepare_features(X), network.output_layer.prepare_labels(y)
+        except ValueError:
+            rows = data.rows(batch * size, batch * size + len(X), epoch, seed)
+            raise _at_fault(X, y, data, network, rows) from None
         if augment is not None:
             X, y = augment(X, y, epoch, batch)
-            X, y = network.prepare_features(X), network.output_layer.prepare_labels(y, row)
+            X, y = network.prepare_features(X), network.output_layer.prepare_labels(y)
         yield X, y
+
+
+def _at_fault(X: np.ndarray, y: np.ndarray, data: Data, network: Network, rows: np.ndarray) -> ValueError:
+    """Return what is wrong with a batch, with the number of the row in the data."""
+    for i, row in enumerate(rows):
+        try:
+            source = data.features
+            require_finite(X[i : i + 1], row)
+            network.prepare_features(X[i : i + 1])
+            source = data.labels
+            network.output_layer.prepare_labels(y[i : i + 1], row)
+        except ValueError as error:
+            return ValueError(f"{source}: {error}")
+    return ValueError(f"{data.features}: got features and labels that do not fit in rows {rows[0]} to {rows[-1]}")

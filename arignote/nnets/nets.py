@@ -213,6 +213,7 @@ class NNClassifier:
         checkpoint_seconds: float | None = 60.0,
         checkpoint_batches: int | None = None,
         spot_notice: bool | str = False,
+        prefetch: int = 2,
     ) -> "NNClassifier":
         """Train, or go on training.
 
@@ -227,8 +228,8 @@ class NNClassifier:
         ----------
         X : array, tuple, Data, DataWithHoldoutPartitions or file name
             Training data: features of shape (n_examples, ...); or a pair (features, labels); or
-            :class:`~arignote.data.readers.Data`; or partitions, which hold validation and test data too; or a .csv or
-            pickle file of features and labels.
+            :class:`~arignote.data.readers.Data`; or partitions, which hold validation and test data too; or the name of
+            an HDF5, .csv or pickle file of features and labels, or of a folder with a folder of images for each class.
         y : array, optional
             Labels, whole numbers from 0, one a row, if they are not inside `X`.
         valid, test : tuple, Data, file name or float, optional
@@ -272,6 +273,8 @@ class NNClassifier:
         spot_notice : bool or str, optional
             Ask every five seconds whether this EC2 spot machine is about to be taken away, and if so, stop as by
             Ctrl-C. A text is the address of another metadata service.
+        prefetch : int, optional
+            How many minibatches a thread prepares ahead where reading, altering or augmenting takes work; by default 2.
 
         Returns
         -------
@@ -303,6 +306,7 @@ class NNClassifier:
         inputs.check(data, self.network, trainer.settings.batch_size)
         if augmentation is not None:
             checks.n_positional(augmentation, "augmentation")
+        prefetch = checks.whole_number(prefetch, "prefetch")
         trainer.require_fitting(data.train)
         checkpoints = None
         if checkpoint is not None:
@@ -314,7 +318,7 @@ class NNClassifier:
             self._continue(given)
         self.trainer = trainer
         logger.info("%s\n  trained by %s", self, trainer.sgd)
-        trainer.run(self, data, augmentation, checkpoints, spot_notice)
+        trainer.run(self, data, augmentation, checkpoints, spot_notice, prefetch)
         return self
 
     def _new_trainer(self, given: Mapping[str, Any]) -> Trainer:

@@ -129,6 +129,7 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         self.best_params: dict[str, np.ndarray] | None = None
         self.last_params: dict[str, np.ndarray] | None = None
+        self.prefetch = 2
         self._lock = threading.RLock()
         self._step: Callable | None = None
         self._evaluate: Callable | None = None
@@ -185,6 +186,7 @@ class Trainer:
         augmentation: Callable | None = None,
         checkpoints: Checkpoints | None = None,
         spot_notice: bool | str = False,
+        prefetch: int = 2,
     ) -> None:
         """Train until all epochs are done or one is told to stop.
 
@@ -197,6 +199,8 @@ class Trainer:
         checkpoints : Checkpoints, optional
         spot_notice : bool or str, optional
             See :class:`~arignote.nnets.interrupt.StopRequest`.
+        prefetch : int, optional
+            How many minibatches to prepare ahead.
 
         Raises
         ------
@@ -205,6 +209,7 @@ class Trainer:
         SystemExit
             After a SIGTERM that the program does not handle itself.
         """
+        self.prefetch = prefetch
         self._start(inputs.train)
         augment = None if augmentation is None else keyed_augmentation(augmentation, self.seed)
         stop = StopRequest(spot_notice)
@@ -308,7 +313,7 @@ class Trainer:
             size = self.settings.batch_size
             return training_batches(data, self.network, size, self.seed, epoch, first_batch, augment)
 
-        return Prefetcher(make) if augment is not None or data.needs_work else nullcontext(make())
+        return Prefetcher(make, self.prefetch) if augment is not None or data.needs_work else nullcontext(make())
 
     def _train_epoch(self, data: Data, augment: Callable | None) -> Iterator[float]:
         """Train on the rest of the present epoch; yield the loss of each minibatch after it was trained on."""
@@ -400,9 +405,7 @@ class Trainer:
         self.compile()
         names = self._evaluated_losses
         sums, n_rows = np.zeros(len(names)), 0
-        everything = Data(
-            data.features, data.labels, data.batch_size, data.alter_features, data.alter_labels, data.start, data.stop
-        )
+        everything = data.replace(shuffle=False, allow_partial_batch=True)
         with self._batches(everything) as batches:
             for X, y in batches:
                 if stop is not None and stop.requested:

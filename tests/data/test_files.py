@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from arignote.data import files
+from arignote.data import files, readers
 from arignote.data.files import CheckpointError
 from arignote.nnets.nets import NNClassifier
 from tests.nnets.test_nets import MLP, same
@@ -43,7 +43,7 @@ def test_a_corrupted_pickle_is_refused(content, tmp_path):
 
 
 def test_a_missing_file_is_an_error(tmp_path):
-    for read in (files.read_pickle, files.checkpoint_read, files.read_csv, files.read_array, files.read_data):
+    for read in (files.read_pickle, files.checkpoint_read, files.read_csv, files.read_array, readers.read_data):
         with pytest.raises(FileNotFoundError, match="need a file that exists"):
             read(tmp_path / "nothing")
 

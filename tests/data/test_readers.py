@@ -77,9 +77,85 @@ def test_shuffled_orders_depend_on_seed_and_epoch_alone():
     assert next(fixed.iter_epoch(seed=1))[0].tolist() == next(fixed.iter_epoch(seed=2))[0].tolist()
 
 
-def test_shuffling_needs_a_reader_that_can_pick_rows():
-    with pytest.raises(ValueError, match=r"shuffle=True with a Plain; need a reader with a method take\(rows\)"):
-        Data(Plain(np.arange(5)), np.arange(5), shuffle=True)
+@given(n=sizes, batch=sizes, mixed=st.integers(1, 50), partial=st.booleans(), data=st.data())
+def test_rows_that_cannot_be_picked_are_shuffled_by_blocks(n, batch, mixed, partial, data):
+    start = data.draw(st.integers(0, n - 1))
+    stop = data.draw(st.integers(start + 1, n))
+    reader = Plain(np.arange(n))
+    reader.block_rows = data.draw(st.integers(1, 8))
+    source = Data(reader, np.arange(n) * 10, batch, None, None, start, stop, partial, shuffle=True, shuffle_rows=mixed)
+    whole = [(X.tolist(), y.tolist()) for X, y in source.iter_epoch(epoch=3, seed=5)]
+    assert len(whole) == source.n_batches()
+    assert all([10 * row for row in X] == y for X, y in whole)
+    seen = [row for X, _ in whole for row in X]
+    assert len(set(seen)) == len(seen) and set(seen) <= set(range(start, stop))
+    if partial:
+        assert len(seen) == stop - start
+    assert not seen or source.rows(0, len(seen), epoch=3, seed=5).tolist() == seen
+    for first in range(len(whole) + 1):
+        rest = [(X.tolist(), y.tolist()) for X, y in source.iter_epoch(epoch=3, first_batch=first, seed=5)]
+        assert rest == whole[first:]
+
+
+def test_shuffling_by_blocks_mixes_well():
+    source = Data(Plain(np.arange(10000)), None, 100, shuffle=True, shuffle_rows=2000)
+    source.features.block_rows = 25
+    epochs = [np.concatenate([X for X, _ in source.iter_epoch(epoch, seed=1)]) for epoch in range(3)]
+    assert all(sorted(epoch) == list(range(10000)) for epoch in epochs)
+    for one, other in ((epochs[0], np.arange(10000)), (epochs[0], epochs[1]), (epochs[1], epochs[2])):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
+        assert (one == other).sum() < 20
+    first = [X.tolist() for X, _ in source.iter_epoch(0, seed=1)]
+    assert first != [X.tolist() for X, _ in source.iter_epoch(0, seed=2)]
+    assert first == [X.tolist() for X, _ in source.iter_epoch(0, seed=1)]
+
+
+@given(n=st.integers(12, 300), classes=st.integers(1, 4), valid=st.floats(0, 0.5), test=st.floats(0, 0.4))
+def test_stratified_partitions_keep_the_classes(n, classes, valid, test):
+    y = np.random.default_rng(n).integers(classes, size=n)
+    try:
+        parts = DataWithHoldoutPartitions(np.arange(n), y, 7, valid, test, stratify=True, seed=3)
+    except ValueError as error:
+        assert "try other fractions" in str(error)
+        return
+    present = [part for part in (parts.train, parts.valid, parts.test) if part is not None]
+    rows = [[row for X, _ in part.iter_epoch() for row in X.tolist()] for part in present]
+    assert sorted(row for part in rows for row in part) == list(range(n))
+    assert all(part == sorted(part) for part in rows)
+    for part in present:
+        assert all((y[X] == labels).all() for X, labels in part.iter_epoch())
+    for part, fraction in ((parts.valid, valid), (parts.test, test)):
+        for k in range(classes):
+            held_out = 0 if part is None else sum((labels == k).sum() for _, labels in part.iter_epoch())
+            assert abs(held_out - fraction * (y == k).sum()) <= 0.5 + 1e-9
+
+
+def test_stratified_partitions_are_chosen_by_seed_alone():
+    def held_out(seed):
+        parts = DataWithHoldoutPartitions(np.arange(50), np.arange(50) % 2, 50, 0.2, stratify=True, seed=seed)
+        return next(parts.valid.iter_epoch())[0].tolist()
+
+    assert held_out(1) == held_out(1) != held_out(2)
+
+
+def test_stratified_partitions_need_rows_that_can_be_picked():
+    with pytest.raises(ValueError, match=r"stratify=True with a Plain; need a reader with a method take\(rows\)"):
+        DataWithHoldoutPartitions(Plain(np.arange(5)), np.arange(5), 1, 0.2, stratify=True)
+
+
+def test_nothing_is_read_of_a_partition_that_is_not_asked_for():
+    read = []
+
+    class Watched(Plain):
+        def iter_epoch(self, *arguments, **named):
+            for rows in super().iter_epoch(*arguments, **named):
+                read.extend(rows.tolist())
+                yield rows
+
+    parts = DataWithHoldoutPartitions(Watched(np.arange(50)), np.arange(50), 5, 0.2, 0.2)
+    assert read == []
+    list(parts.valid.iter_epoch())
+    assert read == list(range(30, 40))
 
 
 def test_alter_functions_see_each_batch():

@@ -1,0 +1,178 @@
+"""What is in an HDF5 file: its tables, and the layout of each.
+
+The files may come from anybody. They are read through h5py, which runs nothing; attributes that pandas stores as
+pickles are opened by :mod:`arignote.data.unpickle`; links that lead out of the file are not followed; and shapes are
+looked at before memory is taken for them.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from arignote.data import journal
+from arignote.data.hdf.attributes import HDFError, h5py, naming, text
+from arignote.data.hdf.layouts import (
+    ArrayLayout,
+    ColumnsLayout,
+    FixedFrameLayout,
+    FixedPanelLayout,
+    FixedSeriesLayout,
+    FrameLayout,
+    Layout,
+)
+from arignote.data.hdf.panels import PanelLayout
+
+MAX_ROW_BYTES = 2**28
+MAX_CHUNK_BYTES = 2**30
+# A file may unpack to this much, and to this many times the bytes that it stores.
+UNPACKED_BYTES = 2**30
+UNPACKED_RATIO = 2000
+LABEL_NAMES = ("labels", "label", "y", "target", "targets", "class", "classes")
+FEATURE_NAMES = ("features", "images", "x", "data")
+
+LAYOUTS = {
+    "frame_table": FrameLayout,
+    "series_table": FrameLayout,
+    "wide_table": PanelLayout,
+    "ndim_table": PanelLayout,
+    "frame": FixedFrameLayout,
+    "series": FixedSeriesLayout,
+    "wide": FixedPanelLayout,
+}
+"""The attribute pandas_type -> the layout."""
+
+
+def open_file(name: str | Path, cache_bytes: int = 2**23) -> "h5py.File":
+    """Open an HDF5 file for reading.
+
+    Parameters
+    ----------
+    name : str or Path
+    cache_bytes : int, optional
+        Memory for unpacked chunks of each dataset; one that does not hold a chunk has it unpacked for every batch.
+    """
+    if h5py is None:
+        raise ImportError(f"got the HDF5 file {str(name)!r}; need h5py to read it; try: pip install 'arignote[hdf5]'")
+    if not Path(name).is_file():
+        raise FileNotFoundError(f"got the file name {str(name)!r}; need a file that exists; try another path")
+    journal.recover(name)
+    try:
+        return h5py.File(name, "r", rdcc_nbytes=cache_bytes, rdcc_nslots=10007, rdcc_w0=1.0)
+    except OSError as error:
+        raise HDFError(f"{name}: got a file that is not HDF5, or is damaged ({error}); try a copy of it") from error
+
+
+def find_tables(file: "h5py.File") -> dict[str, str]:
+    """Return the tables of a file that might be read: name -> what it is, in words."""
+    with naming("looking for tables"):
+        return {name: description for name in _nodes(file, "") if (description := _describe(file[name]))}
+
+
+def _describe(node: Any) -> str | None:
+    if isinstance(node, h5py.Dataset):
+        readable = node.shape and (node.dtype.names or node.dtype.kind in "buif")
+        return f"{node.shape[0]} rows of shape {node.shape[1:]}" if readable else None
+    kind = text(node.attrs.get("pandas_type"))
+    if kind not in LAYOUTS:
+        return None
+    return f"{kind}, {node['table'].shape[0]} records" if "table" in node else kind
+
+
+def _nodes(group: "h5py.Group", prefix: str, depth: int = 8) -> Iterator[str]:
+    """Iterate over the names of all datasets and pandas objects, in the file itself."""
+    for key in sorted(group):
+        if key.startswith("_i_") or not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            continue
+        node, name = group.get(key), prefix + key
+        if isinstance(node, h5py.Dataset) or (isinstance(node, h5py.Group) and "pandas_type" in node.attrs):
+            yield name
+        elif isinstance(node, h5py.Group) and depth > 0:
+            yield from _nodes(node, f"{name}/", depth - 1)
+
+
+def choose_tables(tables: dict[str, str]) -> tuple[str | None, str | None]:
+    """Return the names of the tables of features and of labels, each None unless the choice is clear.
+
+    Examples
+    --------
+    >>> choose_tables({"images": "", "labels": ""})
+    ('images', 'labels')
+    >>> choose_tables({"a": "", "b": ""})
+    (None, None)
+    """
+    names = list(tables)
+    usual = {kind: [n for n in names if _last(n) in known] for kind, known in _USUAL.items()}
+    labels = usual["labels"][0] if len(usual["labels"]) == 1 and len(names) > 1 else None
+    others = [name for name in names if name != labels]
+    if len(others) == 1:
+        return others[0], labels
+    return (usual["features"][0] if len(usual["features"]) == 1 else None), labels
+
+
+_USUAL = {"labels": LABEL_NAMES, "features": FEATURE_NAMES}
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2].lower()
+
+
+def find_layout(file: "h5py.File", table: str, index: Any = None) -> "Layout":
+    """Return the layout of a table.
+
+    Parameters
+    ----------
+    file : h5py.File
+    table : str
+    index : object, optional
+        What `Layout.index` of an earlier layout of this table was; spares a look through the table.
+
+    Raises
+    ------
+    HDFError
+        If there is no such table, or it cannot be read; the message does not say which file, and names the table.
+    """
+    node = _walk(file, table)
+    with naming(f"table {table!r}"):
+        layout = _layout_of(node, index)
+        _require_sane(layout)
+    if layout.n_rows == 0:
+        raise HDFError(f"table {table!r}: got an empty table; need at least one row; try another one")
+    return layout
+
+
+def _walk(file: "h5py.File", table: str) -> Any:
+    """Return a node by its name, without following a link out of the file."""
+    node = file
+    for key in table.strip("/").split("/"):
+        link = node.get(key, getlink=True) if isinstance(node, h5py.Group) else None
+        if link is None:
+            known = ", ".join(f"{name!r} ({what})" for name, what in find_tables(file).items()) or "none"
+            raise HDFError(f"got the table {table!r}; need one that exists; tables here: {known}")
+        if not isinstance(link, h5py.HardLink):
+            raise HDFError(f"got the table {table!r}, which is a link; need data in the file itself; try copying it")
+        node = node[key]
+    return node
+
+
+def _layout_of(node: Any, index: Any) -> "Layout":
+    if isinstance(node, h5py.Dataset):
+        return ColumnsLayout(node) if node.dtype.names else ArrayLayout(node)
+    kind = text(node.attrs.get("pandas_type"))
+    if kind not in LAYOUTS:
+        raise HDFError(f"got a group{f' of pandas type {kind!r}' if kind else ''}; need a dataset, a frame or a panel")
+    return LAYOUTS[kind](node, index) if LAYOUTS[kind] is PanelLayout else LAYOUTS[kind](node)
+
+
+def _require_sane(layout: "Layout") -> None:
+    """Refuse shapes that could only fill the memory."""
+    row_bytes = math.prod(layout.shape) * layout.dtype.itemsize
+    if row_bytes > MAX_ROW_BYTES:
+        raise HDFError(f"got rows of shape {layout.shape}, {row_bytes} bytes each; need at most {MAX_ROW_BYTES}")
+    for dataset in layout.datasets:
+        chunk_bytes = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+        if dataset.chunks and chunk_bytes > MAX_CHUNK_BYTES:
+            raise HDFError(f"got chunks of {chunk_bytes} bytes; need at most {MAX_CHUNK_BYTES}; try h5repack -l")
+        stored = dataset.id.get_storage_size()
+        if math.prod(dataset.shape) * dataset.dtype.itemsize > UNPACKED_BYTES + UNPACKED_RATIO * stored:
+            raise HDFError(f"got {dataset.shape} values in {stored} bytes; need data that were really written")

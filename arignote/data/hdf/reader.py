@@ -1,0 +1,178 @@
+"""The reader of HDF5 files."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arignote.data.hdf import find
+from arignote.data.hdf.attributes import HDFError, naming
+from arignote.data.hdf.layouts import Layout
+from arignote.data.reader import Reader
+from arignote.util import checks
+
+
+class HDFReader(Reader):
+    """Rows of a table in an HDF5 file, which is read in batches and never held in memory.
+
+    Reads frames and series of pandas, in table and fixed format; datasets of any number of axes, rows first, as h5py
+    and PyTables write them; tables of several columns of numbers; and the Panel and Panel4D tables of pandas 0.x, where
+    a row is what stands under one label of the first index axis.
+
+    Parameters
+    ----------
+    filename : str or Path
+    table : str, optional
+        Name of the table, such as "images" or "group/images". May be left out if there is only one, or one besides that
+        of the labels.
+    color : int or str, optional
+        Of images, of shape (channels, rows, columns), give one channel only: its number or its name. Rows then have the
+        shape (1, rows, columns).
+    asarray : bool, optional
+        Give arrays (True, the default), or, of frames and series, pandas objects, whose index is the number of the row.
+
+    Attributes
+    ----------
+    n_rows : int
+    shape : tuple of int
+        Shape of one row. () for a series; (n_columns,) for a frame.
+    dtype : numpy dtype
+        One that holds all columns.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    HDFError
+        If it is damaged; if there is no such table, or it holds no numbers; the message lists what there is.
+
+    Examples
+    --------
+    >>> import tempfile, h5py
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/data.h5", "w") as file:
+    ...         file["images"] = np.zeros((5, 3, 8, 8))
+    ...         file["labels"] = [0, 1, 0, 1, 1]
+    ...     images = HDFReader(f"{folder}/data.h5")
+    ...     red = HDFReader(f"{folder}/data.h5", "images", color=0)
+    ...     labels = HDFReader(f"{folder}/data.h5", "labels")
+    ...     print(images.n_rows, images.shape, red.shape, [batch.tolist() for batch in labels.iter_epoch(2)])
+    5 (3, 8, 8) (1, 8, 8) [[0, 1], [0, 1]]
+    """
+
+    def __init__(
+        self,
+        filename: str | Path,
+        table: str | None = None,
+        color: int | str | None = None,
+        asarray: bool | None = None,
+    ):
+        self.filename = str(filename)
+        self.asarray = True if asarray is None else bool(asarray)
+        self.color = color
+        self._index: Any = None
+        with find.open_file(filename) as file:
+            self.table = self._only_table(file) if table is None else str(table)
+            layout = self._layout(file)
+            self.n_rows, self.dtype = layout.n_rows, layout.dtype
+            self._color = None if color is None else self._channel(color, layout)
+            self.shape = layout.shape if color is None else (1, *layout.shape[1:])
+            self._items = layout.items
+            chunk_bytes = [math.prod(d.chunks or ()) * d.dtype.itemsize for d in layout.datasets]
+            self._cache_bytes = max(2**23, 2 * max(chunk_bytes))
+            self.block_rows = self._rows_of_a_chunk(layout)
+
+    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+        with self.opened() as read:
+            for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
+                yield read(first, last)
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[int, int], np.ndarray]]:
+        """Open the file, and give a function ``read(first, last)``."""
+        with find.open_file(self.filename, self._cache_bytes) as file:
+            layout = self._layout(file)
+            if (layout.n_rows, layout.dtype) != (self.n_rows, self.dtype):
+                raise HDFError(
+                    f"{self}: got {layout.n_rows} rows of {layout.dtype}; need the {self.n_rows} of {self.dtype} that "
+                    "there were before; try making the reader anew, or the file as it was"
+                )
+            yield lambda first, last: self._read(layout, first, last)
+
+    def _read(self, layout: Layout, first: int, last: int) -> Any:
+        with naming(f"{self}, rows {first} to {last - 1}"):
+            values = layout.read(first, last)
+        if len(values) != last - first:
+            raise HDFError(f"{self}: got {len(values)} rows from row {first} on; need {last - first}; try a whole file")
+        if self._color is not None:
+            values = values[:, self._color : self._color + 1]
+        return values if self.asarray or len(self.shape) > 1 or self._items is None else self._as_pandas(values, first)
+
+    def _as_pandas(self, values: np.ndarray, first: int) -> Any:
+        import pandas
+
+        index = pandas.RangeIndex(first, first + len(values))
+        if self.shape == ():
+            return pandas.Series(values, index, name=self._items[0])
+        return pandas.DataFrame(values, index, self._items)
+
+    def _only_table(self, file: Any) -> str:
+        with naming(self.filename):
+            tables = find.find_tables(file)
+        features, _ = find.choose_tables(tables)
+        if features is None:
+            known = ", ".join(f"{name!r} ({what})" for name, what in tables.items())
+            raise HDFError(f"{self.filename}: got no table; need the name of one; tables here: {known or 'none'}")
+        return features
+
+    def _layout(self, file: Any) -> Layout:
+        with naming(self.filename):
+            layout = find.find_layout(file, self.table, self._index)
+        self._index = layout.index
+        return layout
+
+    def _channel(self, color: int | str, layout: Layout) -> int:
+        """Return the number of a channel."""
+        if len(layout.shape) != 3:
+            raise HDFError(f"{self}: got color={color!r} and rows of shape {layout.shape}; need images; try color=None")
+        if isinstance(color, str):
+            return list(layout.items or ()).index(checks.choice(color, layout.items or (), "the color"))
+        number = checks.whole_number(color, "color", least=0)
+        if number >= layout.shape[0]:
+            raise HDFError(f"{self}: got color={color}; need less than the {layout.shape[0]} channels; try color=0")
+        return number
+
+    @staticmethod
+    def _rows_of_a_chunk(layout: Layout) -> int | None:
+        """Return how many rows lie in a chunk, where chunks are made of rows."""
+        first = layout.datasets[0]
+        return first.chunks[0] if first.chunks and first.shape[0] == layout.n_rows else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_index": None}  # found again when it is needed
+
+    def __str__(self) -> str:
+        return f"{self.filename}, table {self.table!r}"
+
+
+def read_tables(filename: str | Path) -> tuple[HDFReader, HDFReader]:
+    """Return the readers of features and of labels in a file, where it is clear which is which.
+
+    Raises
+    ------
+    HDFError
+        If it is not clear.
+    """
+    with find.open_file(filename) as file:
+        tables = find.find_tables(file)
+    features, labels = find.choose_tables(tables)
+    if features is None or labels is None:
+        known = ", ".join(f"{name!r} ({what})" for name, what in tables.items())
+        raise HDFError(
+            f"{filename}: got the tables {known or '(none)'}; need one with labels and one with features; "
+            "try fit(HDFReader(name, ...), HDFReader(name, ...))"
+        )
+    return HDFReader(filename, features), HDFReader(filename, labels)

@@ -1,0 +1,220 @@
+"""The writer of HDF5 files."""
+
+import math
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arignote.data import journal
+from arignote.data.hdf.attributes import HDFError, h5py
+from arignote.data.reader import rectangular
+from arignote.util import checks
+
+CHUNK_BYTES = 2**18
+COMMIT_BYTES = 2**25
+COMMIT_SECONDS = 5.0
+
+
+class HDFWriter:
+    """Append rows to the tables of an HDF5 file, batch by batch, without knowing how many there will be.
+
+    Tables are chunked and compressed. All tables of a file grow together, so their rows fit. An array becomes a
+    dataset, rows first, as h5py reads it; a pandas frame or series becomes a table of columns, as ``pandas.read_hdf``
+    reads it.
+
+    Use it as a context manager. A program that is killed, at any moment, leaves a readable file that has all rows of
+    some number of appends: all those until five seconds before, or until `commit` was called last. Then the same append
+    may go on where ``n_rows`` says. An :class:`~arignote.data.readers.HDFReader` takes the rows that are there when it
+    is made.
+
+    Parameters
+    ----------
+    filename : str or Path
+        Made if it does not exist; else its tables grow.
+    compression : int or str or None, optional
+        Level of zlib compression, 0 to 9, by default 4; or "lzf", which is several times faster and packs less; or
+        None.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows in each table.
+
+    Raises
+    ------
+    HDFError
+        If an existing file is damaged or was not made by such a writer.
+    ValueError
+        If what is appended does not fit what was appended before; then nothing of it is.
+
+    Examples
+    --------
+    >>> import tempfile, h5py, pandas
+    >>> rng = np.random.default_rng(0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with HDFWriter(f"{folder}/data.h5") as writer:
+    ...         for _ in range(3):
+    ...             images = rng.integers(256, size=(10, 3, 8, 8), dtype="uint8")
+    ...             writer.append(images=images, labels=pandas.Series(rng.integers(2, size=10)))
+    ...     with h5py.File(f"{folder}/data.h5") as file:
+    ...         print(file["images"].shape, (file["images"][20:] == images).all())
+    ...     print(len(pandas.read_hdf(f"{folder}/data.h5", "labels")))
+    (30, 3, 8, 8) True
+    30
+    """
+
+    def __init__(self, filename: str | Path, compression: int | str | None = 4):
+        if h5py is None:
+            raise ImportError(f"got the HDF5 file {str(filename)!r}; need h5py to write it; try: pip install h5py")
+        if isinstance(compression, int) and not isinstance(compression, bool):
+            checks.choice(str(compression), [str(level) for level in range(10)], "the compression")
+        elif compression not in (None, "lzf"):
+            raise ValueError(f'got compression={compression!r}; need 0 to 9, "lzf" or None; try compression=4')
+        self.filename = Path(filename)
+        self._compression = {"compression": "gzip", "compression_opts": compression, "shuffle": True}
+        if not isinstance(compression, int):
+            self._compression = {"compression": compression} if compression else {}
+        if not self.filename.exists():
+            _make_empty(self.filename)
+        self._journaled = journal.JournaledFile(self.filename)
+        try:
+            self._file = self._open()
+            self._tables = self._find_tables()
+        except BaseException:
+            self._journaled.close()
+            raise
+        self.n_rows = len(next(iter(self._tables.values()))) if self._tables else 0
+        self._waiting: list[dict[str, np.ndarray]] = []
+        self._waiting_bytes = 0
+        self._committed_at = time.monotonic()
+
+    def _open(self) -> Any:
+        try:
+            return h5py.File(self._journaled, "r+")
+        except OSError as error:
+            raise HDFError(
+                f"{self.filename}: got a file that is not HDF5, or is damaged ({error}); try another name"
+            ) from error
+
+    def _find_tables(self) -> dict[str, Any]:
+        """Return the datasets of the file, which must all be as long."""
+        tables = {}
+        for name in self._file:
+            node = self._file[name] if isinstance(self._file.get(name, getlink=True), h5py.HardLink) else None
+            if not isinstance(node, h5py.Dataset) or not node.chunks or node.maxshape[0] is not None:
+                raise HDFError(
+                    f"{self.filename}: got {name!r}, which cannot grow; need tables of an HDFWriter; try a new file"
+                )
+            tables[name] = node
+        if len({len(node) for node in tables.values()}) > 1:
+            raise HDFError(f"{self.filename}: got tables of different length; need equal ones; try a new file")
+        return tables
+
+    def append(self, **tables: Any) -> None:
+        """Append rows to all tables.
+
+        Parameters
+        ----------
+        **tables : array, pandas.DataFrame or pandas.Series
+            By name, as many rows of each. Always the same tables, types and shapes of a row. A frame's index is not
+            kept.
+        """
+        rows = {name: _as_rows(name, value) for name, value in tables.items()}
+        self._check(rows)
+        for name in rows if not self._tables else ():
+            self._tables[name] = self._create(name, rows[name])
+        self._waiting.append(rows)
+        self._waiting_bytes += sum(array.nbytes for array in rows.values())
+        self.n_rows += len(next(iter(rows.values())))
+        if self._waiting_bytes >= COMMIT_BYTES or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+            self.commit()
+
+    def _check(self, rows: dict[str, np.ndarray]) -> None:
+        """Refuse rows that do not fit each other or what is there."""
+        if not rows:
+            raise ValueError("got no tables; need at least one; try append(images=images, labels=labels)")
+        lengths = {name: len(array) for name, array in rows.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"got {lengths} rows; need as many of each table; try [label] for a single one")
+        if self._tables and set(self._tables) != set(rows):
+            raise ValueError(f"got the tables {sorted(rows)}; need {sorted(self._tables)}, as before")
+        for name, table in self._tables.items():
+            array = rows[name]
+            if array.shape[1:] != table.shape[1:] or not np.can_cast(array.dtype, table.dtype, "same_kind"):
+                raise ValueError(
+                    f"got rows of shape {array.shape[1:]} and type {array.dtype} for {name!r}; need {table.shape[1:]} "
+                    f"and {table.dtype}, as before; try reshape and astype"
+                )
+
+    def _create(self, name: str, rows: np.ndarray) -> Any:
+        row_bytes = max(1, math.prod(rows.shape[1:]) * rows.dtype.itemsize)
+        chunk = (max(1, CHUNK_BYTES // row_bytes), *rows.shape[1:])
+        shape, maxshape = (0, *rows.shape[1:]), (None, *rows.shape[1:])
+        table = self._file.create_dataset(name, shape, rows.dtype, maxshape=maxshape, chunks=chunk, **self._compression)
+        if rows.dtype.names:  # what PyTables, and so pandas, know a table by
+            attributes = {"CLASS": "TABLE", "VERSION": "2.7", "TITLE": ""}
+            attributes |= {f"FIELD_{i}_NAME": field for i, field in enumerate(rows.dtype.names)}
+            for key, value in attributes.items():
+                table.attrs[key] = np.bytes_(value)
+        return table
+
+    def commit(self) -> None:
+        """Bring all rows appended so far to the disk. Takes some milliseconds."""
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        for name, table in self._tables.items():
+            if waiting:
+                rows = np.concatenate([batch[name] for batch in waiting])
+                start = len(table)
+                table.resize(start + len(rows), axis=0)
+                table[start:] = rows
+            if table.dtype.names:
+                table.attrs["NROWS"] = np.int64(len(table))
+        self._file.flush()
+        self._journaled.commit()
+        self._committed_at = time.monotonic()
+
+    def close(self) -> None:
+        """Commit and close the file."""
+        if self._journaled is None:
+            return
+        try:
+            self.commit()
+            self._file.close()
+            self._journaled.commit()
+        finally:
+            self._journaled.close()
+            self._journaled = None
+
+    def __enter__(self) -> "HDFWriter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _make_empty(path: Path) -> None:
+    """Make an HDF5 file without tables, in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        h5py.File(temporary, "w").close()
+        os.replace(temporary, path)
+
+
+def _as_rows(name: str, value: Any) -> np.ndarray:
+    """Return what is appended as an array, of records where it has named columns."""
+    if hasattr(value, "to_frame"):  # a series
+        value = value.to_frame(name)
+    if hasattr(value, "to_records"):
+        columns = [str(column) for column in value.columns]
+        value = np.rec.fromarrays([value.iloc[:, i].to_numpy() for i in range(len(columns))], names=columns)
+        value = value.view(np.ndarray)
+    rows = rectangular(value)
+    dtypes = [rows.dtype[field] for field in rows.dtype.names] if rows.dtype.names else [rows.dtype]
+    if rows.ndim == 0 or any(dtype.kind not in "buif" for dtype in dtypes):
+        raise ValueError(f"got {name}={value!r:.60}; need rows of numbers; try an array, with rows as its first axis")
+    return rows

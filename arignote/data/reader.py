@@ -1,0 +1,178 @@
+"""What a reader is, and the reader of arrays."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+class Reader(ABC):
+    """A source of rows. Write `iter_epoch`, `n_rows` and `shape`, and a network can train on it.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of rows.
+    shape : tuple of int
+        Shape of one row, e.g. (784,) or (3, 32, 32); () for one number a row, such as a class label.
+
+    Examples
+    --------
+    A reader of the numbers 0, 1, 2, ... that never has them all in memory:
+
+    >>> class Counter(Reader):
+    ...     n_rows, shape = 10, ()
+    ...
+    ...     def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+    ...         for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
+    ...             yield np.arange(first, last)
+    >>> [batch.tolist() for batch in Counter().iter_epoch(4, allow_partial=True)]
+    [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+    A generator as a reader. It cannot start in the middle, so what lies before `start` is made and thrown away:
+
+    >>> from itertools import islice
+    >>> def measurements():
+    ...     for i in range(1000):
+    ...         yield [i, i % 7]
+    >>> class Generated(Reader):
+    ...     n_rows, shape = 1000, (2,)
+    ...
+    ...     def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+    ...         rows, position = measurements(), 0
+    ...         for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
+    ...             yield np.array(list(islice(rows, first - position, last - position)))
+    ...             position = last
+    >>> [batch.tolist() for batch in Generated().iter_epoch(2, start=996)]
+    [[[996, 2], [997, 3]], [[998, 4], [999, 5]]]
+    """
+
+    n_rows: int
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def iter_epoch(
+        self,
+        batch_size: int,
+        start: int = 0,
+        stop: int | None = None,
+        start_on_batch: bool = True,
+        allow_partial: bool = False,
+    ) -> Iterator[np.ndarray]:
+        """Iterate over rows in order, as arrays of shape (batch_size, *shape).
+
+        Parameters
+        ----------
+        batch_size : int
+        start, stop : int, optional
+            The first row, and the row before which to stop; by default all rows.
+        start_on_batch : bool, optional
+            Batches lie on multiples of `batch_size`, counted from row 0: a `start` between two multiples moves up to
+            the next one. If False, the first batch begins at exactly `start`.
+        allow_partial : bool, optional
+            Give the rows that are left over at the end, too, as a smaller batch.
+        """
+
+    def spans(
+        self, batch_size: int, start: int = 0, stop: int | None = None, start_on_batch: bool = True,
+        allow_partial: bool = False,
+    ) -> Iterator[tuple[int, int]]:  # fmt: skip
+        """Iterate over the first and last row (exclusive) of each batch that `iter_epoch` must give."""
+        stop = self.n_rows if stop is None else min(stop, self.n_rows)
+        if start_on_batch:
+            start = -(-start // batch_size) * batch_size
+        for first in range(start, stop, batch_size):
+            last = min(first + batch_size, stop)
+            if last - first == batch_size or allow_partial:
+                yield first, last
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[int, int], np.ndarray]]:
+        """Give a function ``read(first, last)`` of any rows, for as long as a ``with`` block lasts.
+
+        Shuffling by blocks reads so. A reader of files can keep its file open meanwhile.
+        """
+        yield lambda first, last: next(self.iter_epoch(last - first, first, last, start_on_batch=False))
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+
+class ArrayReader(Reader):
+    """Rows of an array: numpy, `numpy.memmap`, pandas, or anything that numpy makes an array of.
+
+    Parameters
+    ----------
+    array : array-like, shape (n_rows, ...)
+
+    Examples
+    --------
+    >>> [batch.tolist() for batch in ArrayReader([[1], [2], [3]]).iter_epoch(2)]
+    [[[1], [2]]]
+    """
+
+    def __init__(self, array: Any):
+        if not isinstance(array, np.ndarray):  # keeps a memmap what it is
+            array = rectangular(array)
+        if array.ndim == 0:
+            raise ValueError(f"got {array[()]!r}; need an array of rows; try a list or an array")
+        self.array = array
+        self.n_rows = len(array)
+        self.shape = array.shape[1:]
+
+    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+        for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
+            yield self.array[first:last]
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return these rows, in this order. The rows of a reader that has this method can be shuffled one by one."""
+        return self.array[rows]
+
+    def __str__(self) -> str:
+        return f"the file {self.array.filename}" if isinstance(self.array, np.memmap) else "the array"
+
+
+def rectangular(rows: Any) -> np.ndarray:
+    """Return an array of rows that need not be one yet; refuse rows of different sizes."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what numpy 1 warns of, numpy 2 refuses
+            return np.asarray(rows)
+    except (ValueError, Warning) as error:
+        raise ValueError(
+            "got examples of different sizes; need the same shape in every row; try padding or cropping them"
+        ) from error
+
+
+class PickedReader(Reader):
+    """Some rows of a reader that has a method `take`, in a given order.
+
+    Parameters
+    ----------
+    reader : Reader
+    rows : int array
+        Their numbers.
+
+    Examples
+    --------
+    >>> list(PickedReader(ArrayReader([10, 11, 12, 13]), np.array([3, 0])).iter_epoch(2))
+    [array([13, 10])]
+    """
+
+    def __init__(self, reader: Reader, rows: np.ndarray):
+        self.reader, self.rows = reader, rows
+        self.n_rows, self.shape = len(rows), reader.shape
+
+    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+        for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
+            yield self.reader.take(self.rows[first:last])
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows by their numbers among those picked."""
+        return self.reader.take(self.rows[rows])
+
+    def __str__(self) -> str:
+        return str(self.reader)
