@@ -1,0 +1,209 @@
+"""Preparation of images, in batches: size, borders, contrast, whitening.
+
+Each function takes a batch of shape (n, channels, rows, columns) and returns a new one, as float32 unless it says
+otherwise, so it can be given to `Data` as ``alter_features``, with `functools.partial` where it has arguments.
+"""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import linalg, ndimage
+
+from arignote.data import atomic
+from arignote.image.augment import require_images
+from arignote.util import checks
+
+
+def rescale(X: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """Bring images to another size, by linear interpolation; what is made smaller is smoothed before.
+
+    Parameters
+    ----------
+    X : array, shape (n, channels, rows, columns)
+    size : int or pair of int
+        The new (rows, columns).
+
+    Examples
+    --------
+    >>> rescale(np.ones((2, 3, 32, 32)), (28, 20)).shape
+    (2, 3, 28, 20)
+    """
+    X = require_images(X).astype(np.float32)
+    size = checks.pair(size, "size")
+    factors = [new / old for new, old in zip(size, X.shape[2:], strict=True)]
+    # The width of the smoothing is that of scikit-image's resize: half of what is lost on each side of a pixel.
+    sigmas = [max(0.0, (1 / factor - 1) / 2) for factor in factors]
+    if any(sigmas):
+        X = ndimage.gaussian_filter(X, (0, 0, *sigmas), mode="nearest")
+    return ndimage.zoom(X, (1, 1, *factors), order=1, mode="nearest", grid_mode=True)
+
+
+def trim(X: np.ndarray, size: int | tuple[int, int], threshold: float = 0.0) -> np.ndarray:
+    """Cut off each image's dark borders, and bring what is left to one size.
+
+    What is left is the smallest box that holds all pixels brighter than `threshold` in any channel. It keeps its
+    proportions, and is put in the middle of an image of zeros. An image without such pixels becomes zeros.
+
+    Parameters
+    ----------
+    X : array, shape (n, channels, rows, columns)
+    size : int or pair of int
+        The new (rows, columns).
+    threshold : float, optional
+        By default 0.
+
+    Examples
+    --------
+    >>> X = np.zeros((1, 1, 10, 10))
+    >>> X[0, 0, 4:6, 7:9] = 1
+    >>> trim(X, (4, 6))[0, 0].tolist() == [[0.0, 1.0, 1.0, 1.0, 1.0, 0.0]] * 4
+    True
+    """
+    X = require_images(X)
+    size = checks.pair(size, "size")
+    trimmed = np.zeros((*X.shape[:2], *size), np.float32)
+    bright = (threshold < X).any(axis=1)
+    for i in np.flatnonzero(bright.any(axis=(1, 2))):
+        box = tuple(slice(ends[0], ends[-1] + 1) for ends in (np.flatnonzero(bright[i].any(axis=a)) for a in (1, 0)))
+        content = X[(slice(i, i + 1), slice(None), *box)]
+        factor = min(new / old for new, old in zip(size, content.shape[2:], strict=True))
+        new = [min(most, max(1, round(factor * old))) for most, old in zip(size, content.shape[2:], strict=True)]
+        top, left = ((most - n) // 2 for most, n in zip(size, new, strict=True))
+        trimmed[i, :, top : top + new[0], left : left + new[1]] = rescale(content, tuple(new))[0]
+    return trimmed
+
+
+def normalize_contrast(X: np.ndarray, epsilon: float = 1e-2) -> np.ndarray:
+    """Give each image mean 0 and standard deviation 1, over all its pixels and channels.
+
+    Parameters
+    ----------
+    X : array, shape (n, channels, rows, columns)
+    epsilon : float, optional
+        Added to the standard deviation, so that an image of one shade stays quiet. By default 0.01, for pixels in
+        [0, 1].
+
+    References
+    ----------
+    Coates, Ng and Lee: An analysis of single-layer networks in unsupervised feature learning, 2011.
+    """
+    X = require_images(X).astype(np.float32)
+    X -= X.mean(axis=(1, 2, 3), keepdims=True)
+    return X / (X.std(axis=(1, 2, 3), keepdims=True) + np.float32(epsilon))
+
+
+def normalize_local_contrast(X: np.ndarray, sigma: float = 2.0, epsilon: float = 1e-2) -> np.ndarray:
+    """Subtract from each pixel the mean of its neighbourhood, and divide by the neighbourhood's standard deviation.
+
+    Neighbours are weighted by a Gaussian, over all channels. Where the deviation is smaller than its mean over the
+    image, it is divided by that mean instead.
+
+    Parameters
+    ----------
+    X : array, shape (n, channels, rows, columns)
+    sigma : float, optional
+        Width of the neighbourhood in pixels, by default 2.
+    epsilon : float, optional
+        The least that is divided by.
+
+    References
+    ----------
+    Jarrett et al.: What is the best multi-stage architecture for object recognition?, 2009.
+    """
+    X = require_images(X).astype(np.float32)
+    smooth = lambda values: ndimage.gaussian_filter(values, (0, 0, sigma, sigma), mode="reflect")  # noqa: E731
+    X = X - smooth(X).mean(axis=1, keepdims=True)
+    deviation = np.sqrt(smooth(X**2).mean(axis=1, keepdims=True))
+    return X / np.maximum(np.maximum(deviation, deviation.mean(axis=(2, 3), keepdims=True)), np.float32(epsilon))
+
+
+class ZCA:
+    """Zero-phase whitening: after it, the pixels of the training images are uncorrelated, each with variance 1.
+
+    Of all such changes it is the one that leaves images most like themselves. It is fitted on training data, in
+    batches, and then applied to all data. It pickles, and `save` keeps it in a file.
+
+    Parameters
+    ----------
+    epsilon : float, optional
+        Added to the variance along each axis before it is brought to 1, so that what is only noise is not blown up. By
+        default 0.01, for pixels in [0, 1].
+
+    Attributes
+    ----------
+    mean : float32 array, shape (n_pixels,)
+    matrix : float32 array, shape (n_pixels, n_pixels)
+        Symmetric; n_pixels counts all channels.
+    shape : tuple of int
+        Of one image.
+
+    References
+    ----------
+    Bell and Sejnowski: The "independent components" of natural scenes are edge filters, 1997. Krizhevsky: Learning
+    multiple layers of features from tiny images, 2009, appendix A.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).normal(size=(500, 1, 3, 3)).cumsum(axis=3)
+    >>> white = ZCA(epsilon=0).fit(X)(X)
+    >>> bool(np.allclose(np.cov(white.reshape(500, 9), rowvar=False, bias=True), np.eye(9), atol=1e-4))
+    True
+    """
+
+    def __init__(self, epsilon: float = 1e-2):
+        self.epsilon = checks.number(epsilon, "epsilon", least=0)
+        self.mean: np.ndarray | None = None
+        self.matrix: np.ndarray | None = None
+        self.shape: tuple[int, ...] = ()
+
+    def fit(self, X: Any) -> "ZCA":
+        """Learn from images.
+
+        Parameters
+        ----------
+        X : array or iterable of arrays, shape (n, channels, rows, columns)
+            All images, or batches of them, such as a reader's ``iter_epoch(128, allow_partial=True)``.
+        """
+        batches: Iterable[np.ndarray] = [X] if isinstance(X, np.ndarray) else X
+        n, shift, total, products = 0, None, 0.0, 0.0
+        for batch in batches:
+            self.shape = batch.shape[1:]
+            rows = np.asarray(batch, np.float64).reshape(len(batch), math.prod(self.shape))
+            shift = rows.mean(axis=0) if shift is None else shift  # near the mean, which keeps the sums exact
+            rows = rows - shift
+            n += len(rows)
+            total = total + rows.sum(axis=0)
+            products = products + rows.T @ rows
+        if n < 2:
+            raise ValueError(f"got {n} images to learn from; need two at least, better many; try the training data")
+        covariance = products / n - np.outer(total, total) / n**2
+        variances, axes = linalg.eigh(covariance)
+        variances = np.maximum(variances, 0) + max(self.epsilon, np.finfo(np.float32).eps * variances[-1])
+        self.mean = (shift + total / n).astype(np.float32)
+        self.matrix = ((axes / np.sqrt(variances)) @ axes.T).astype(np.float32)
+        return self
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Return a batch, whitened."""
+        if self.matrix is None:
+            raise ValueError("got a ZCA that has learned nothing; need its fit first; try ZCA().fit(X)")
+        if X.shape[1:] != self.shape:
+            raise ValueError(f"got images of shape {X.shape[1:]}; need {self.shape}, as in fit; try process.rescale")
+        rows = np.asarray(X, np.float32).reshape(len(X), -1)
+        return ((rows - self.mean) @ self.matrix).reshape(X.shape)
+
+    def save(self, name: str | Path) -> None:
+        """Keep this in a file, .npz, which is there in whole or not at all."""
+        content = {"epsilon": self.epsilon, "mean": self.mean, "matrix": self.matrix, "shape": self.shape}
+        atomic.write(name, lambda file: np.savez(file, **content))
+
+    @classmethod
+    def load(cls, name: str | Path) -> "ZCA":
+        """Return what was saved."""
+        with np.load(name, allow_pickle=False) as file:
+            zca = cls(float(file["epsilon"]))
+            zca.mean, zca.matrix, zca.shape = file["mean"], file["matrix"], tuple(file["shape"].tolist())
+        return zca
