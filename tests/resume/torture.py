@@ -9,7 +9,6 @@ import collections
 import os
 import pickle
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 
 from arignote.data import files
+from tests import kills
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -25,9 +25,9 @@ SAVE = """
 import os, sys
 from arignote.data import files
 content = open(sys.argv[1], "rb").read()
-os.path.exists("/the-save-begins")
+os.path.exists("/the-work-begins")
 files.write_content(sys.argv[2], content)
-os.path.exists("/the-save-has-ended")
+os.path.exists("/the-work-has-ended")
 """
 
 
@@ -111,24 +111,15 @@ def kill_at_every_system_call(folder: Path) -> None:
         for content in contents[:2]:
             files.write_content(target, content)
 
-    lay_out()
-    log = folder / "calls"
-    subprocess.run(["strace", "-f", "-o", log, *command], cwd=ROOT, check=True)
-    calls = re.findall(r"^\d+ +(\w+)\((.*)", log.read_text(), re.MULTILINE)
-    begin = next(i for i, (_, arguments) in enumerate(calls) if "the-save-begins" in arguments)
-    end = next(i for i, (_, arguments) in enumerate(calls) if "the-save-has-ended" in arguments)
-    before = collections.Counter(name for name, _ in calls[: begin + 1])
     survivors = collections.Counter()
-    for name, _ in calls[begin + 1 : end]:
-        before[name] += 1
-        lay_out()
-        injection = f"inject={name}:signal=KILL:when={before[name]}"
-        killed = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", injection, *command], cwd=ROOT)
-        assert killed.returncode != 0, f"not killed at {name}"
+
+    def check() -> None:
         survivors[files.checkpoint_read(folder / "mine").seed] += 1
         assert files.checkpoint_read(folder / "mine_previous.pkl.gz").seed in (1, 2)
+
+    n_kills = kills.kill_at_every_system_call(command, folder / "calls", lay_out, check)
     assert set(survivors) <= {2, 3}
-    print(f"a kill at each of {end - begin - 1} system calls of a save: {survivors[2]} times the old checkpoint was "
+    print(f"a kill at each of {n_kills} system calls of a save: {survivors[2]} times the old checkpoint was "
           f"there, {survivors[3]} times the new one")  # fmt: skip
 
 

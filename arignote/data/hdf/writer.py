@@ -12,7 +12,6 @@ import numpy as np
 from arignote.data import journal
 from arignote.data.hdf.attributes import HDFError, h5py
 from arignote.data.reader import rectangular
-from arignote.util import checks
 
 CHUNK_BYTES = 2**18
 COMMIT_BYTES = 2**25
@@ -35,9 +34,8 @@ class HDFWriter:
     ----------
     filename : str or Path
         Made if it does not exist; else its tables grow.
-    compression : int or str or None, optional
-        Level of zlib compression, 0 to 9, by default 4; or "lzf", which is several times faster and packs less; or
-        None.
+    compression : int or None, optional
+        Level of zlib compression, 0 to 9, by default 4; or None, which is faster to write and to read.
 
     Attributes
     ----------
@@ -67,17 +65,15 @@ class HDFWriter:
     30
     """
 
-    def __init__(self, filename: str | Path, compression: int | str | None = 4):
+    def __init__(self, filename: str | Path, compression: int | None = 4):
         if h5py is None:
             raise ImportError(f"got the HDF5 file {str(filename)!r}; need h5py to write it; try: pip install h5py")
-        if isinstance(compression, int) and not isinstance(compression, bool):
-            checks.choice(str(compression), [str(level) for level in range(10)], "the compression")
-        elif compression not in (None, "lzf"):
-            raise ValueError(f'got compression={compression!r}; need 0 to 9, "lzf" or None; try compression=4')
+        if compression is not None and compression not in range(10):
+            raise ValueError(f"got compression={compression!r}; need a level of 0 to 9, or None; try compression=4")
         self.filename = Path(filename)
-        self._compression = {"compression": "gzip", "compression_opts": compression, "shuffle": True}
-        if not isinstance(compression, int):
-            self._compression = {"compression": compression} if compression else {}
+        self._filters = {"compression": "gzip", "compression_opts": compression, "shuffle": True}
+        if compression is None:
+            self._filters = {}
         if not self.filename.exists():
             _make_empty(self.filename)
         self._journaled = journal.JournaledFile(self.filename)
@@ -154,7 +150,7 @@ class HDFWriter:
         row_bytes = max(1, math.prod(rows.shape[1:]) * rows.dtype.itemsize)
         chunk = (max(1, CHUNK_BYTES // row_bytes), *rows.shape[1:])
         shape, maxshape = (0, *rows.shape[1:]), (None, *rows.shape[1:])
-        table = self._file.create_dataset(name, shape, rows.dtype, maxshape=maxshape, chunks=chunk, **self._compression)
+        table = self._file.create_dataset(name, shape, rows.dtype, maxshape=maxshape, chunks=chunk, **self._filters)
         if rows.dtype.names:  # what PyTables, and so pandas, know a table by
             attributes = {"CLASS": "TABLE", "VERSION": "2.7", "TITLE": ""}
             attributes |= {f"FIELD_{i}_NAME": field for i, field in enumerate(rows.dtype.names)}

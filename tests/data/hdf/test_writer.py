@@ -1,0 +1,163 @@
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import tables
+
+from arignote.data import journal
+from arignote.data.readers import HDFError, HDFReader, HDFWriter
+from tests import kills
+from tests.data.hdf.append import rows
+
+rng = np.random.default_rng(4)
+
+
+def require_rows(path, n_rows):
+    """The file holds the first rows of `append.rows`, and each program reads them."""
+    expected = rows(0, n_rows)
+    with h5py.File(path) as file:
+        assert np.array_equal(file["images"][:], expected["images"])
+    pd.testing.assert_frame_equal(pd.read_hdf(path, "labels").reset_index(drop=True), expected["labels"])
+    with tables.open_file(path) as file:
+        assert file.root.labels.nrows == n_rows and file.root.images.shape == (n_rows, 20, 20)
+    images = HDFReader(path, "images")
+    assert np.array_equal(np.concatenate(list(images.iter_epoch(50, allow_partial=True))), expected["images"])
+
+
+@pytest.mark.parametrize("compression", [None, 0, 9])
+def test_appended_rows_are_there(tmp_path, compression):
+    path = tmp_path / "folder/data.h5"
+    for stop in (0, 1, 40, 1000):
+        with HDFWriter(path, compression) as writer:
+            while writer.n_rows < stop:
+                writer.append(**rows(writer.n_rows, min(stop, writer.n_rows + 130)))
+    require_rows(path, 1000)
+    with h5py.File(path) as file:
+        assert (file["images"].compression == "gzip") == isinstance(compression, int)
+
+
+def test_single_rows_and_series(tmp_path):
+    path = tmp_path / "data.h5"
+    image, started = rng.normal(size=(3, 8, 8)).astype("float32"), time.monotonic()
+    with HDFWriter(path) as writer:
+        for i in range(1000):
+            writer.append(images=[image + i], labels=pd.Series([i % 3], name="digit"), weights=[i / 2])
+    assert time.monotonic() - started < 30
+    assert np.array_equal(pd.read_hdf(path, "labels")["labels"], np.arange(1000) % 3)
+    assert np.array_equal(np.concatenate(list(HDFReader(path, "weights").iter_epoch(100))), np.arange(1000) / 2)
+    features, labels = HDFReader(path, "images"), HDFReader(path, "labels")
+    assert (features.shape, labels.shape) == ((3, 8, 8), ())
+    assert np.array_equal(next(features.iter_epoch(2, start=998))[1], image + 999)
+
+
+def test_what_was_committed_is_there_before_the_end(tmp_path):
+    path = tmp_path / "data.h5"
+    writer = HDFWriter(path)
+    writer.append(**rows(0, 60))
+    writer.commit()
+    copy = shutil.copy(path, tmp_path / "copy.h5")
+    require_rows(copy, 60)
+    writer.append(**rows(60, 80))
+    writer.close()
+    writer.close()
+    require_rows(path, 80)
+
+
+def test_an_error_keeps_what_was_appended(tmp_path):
+    path = tmp_path / "data.h5"
+    with pytest.raises(KeyboardInterrupt), HDFWriter(path) as writer:
+        writer.append(**rows(0, 60))
+        raise KeyboardInterrupt
+    require_rows(path, 60)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({}, "got no tables"),
+        ({"images": np.zeros((2, 20, 20), "uint8")}, r"got the tables \['images'\]; need \['images', 'labels'\]"),
+        ({"images": np.zeros((2, 20, 20)), "labels": rows(0, 3)["labels"]}, "got {'images': 2, 'labels': 3} rows"),
+        ({"images": np.zeros((2, 20, 21), "uint8"), "labels": rows(0, 2)["labels"]}, r"got rows of shape \(20, 21\)"),
+        ({"images": np.zeros((2, 20, 20)), "labels": rows(0, 2)["labels"]}, "type float64 for 'images'; need"),
+        ({"images": ["a", "b"], "labels": rows(0, 2)["labels"]}, "need rows of numbers"),
+        ({"images": [[1], [2, 3]], "labels": rows(0, 2)["labels"]}, "examples of different sizes"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_and_nothing_is_lost(tmp_path, tables, message):
+    path = tmp_path / "data.h5"
+    with HDFWriter(path) as writer:
+        writer.append(**rows(0, 5))
+        with pytest.raises(ValueError, match=message):
+            writer.append(**tables)
+        writer.append(**rows(5, 9))
+    require_rows(path, 9)
+
+
+def test_files_of_others_are_left_alone(tmp_path):
+    path = tmp_path / "data.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = np.zeros(3)
+    before = path.read_bytes()
+    with pytest.raises(HDFError, match="got 'x', which cannot grow"):
+        HDFWriter(path)
+    assert path.read_bytes() == before
+    path.write_bytes(b"no hdf")
+    with pytest.raises(HDFError, match="not HDF5, or is damaged"):
+        HDFWriter(path)
+    assert path.read_bytes() == b"no hdf"
+    with pytest.raises(ValueError, match="got compression='zip'"):
+        HDFWriter(tmp_path / "new.h5", "zip")
+
+
+def test_kills_at_random_moments_leave_a_file_that_can_grow(tmp_path):
+    path, moments, n_rows = tmp_path / "data.h5", random.Random(1), 0
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-m", "tests.data.hdf.append", path, "0.02"], cwd=kills.ROOT)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (path.exists() and path.stat().st_size > 4096):
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.2, 1.2))
+        process.kill()
+        process.wait()
+        found = HDFReader(path, "images").n_rows  # finishes what was begun
+        assert found >= n_rows
+        n_rows = found
+        require_rows(path, n_rows)
+    assert n_rows > 97
+    with HDFWriter(path) as writer:
+        assert writer.n_rows == n_rows
+        writer.append(**rows(n_rows, n_rows + 3))
+    require_rows(path, n_rows + 3)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace: apt-get install strace")
+def test_a_kill_at_every_change_of_a_commit(tmp_path):
+    path, lying = tmp_path / "data.h5", tmp_path / "before.h5"
+    with HDFWriter(lying) as writer:
+        writer.append(**rows(0, 1300))
+    found = []
+
+    def lay_out():
+        for leftover in tmp_path.glob("*data.h5*"):
+            leftover.unlink()
+        shutil.copy(lying, path)
+
+    def check():
+        begun = journal.journal_path(path).exists()
+        if not begun:  # then it is whole for everybody, not only for us
+            with h5py.File(path) as file:
+                assert len(file["images"]) == len(file["labels"])
+        found.append(HDFReader(path, "images").n_rows)
+        require_rows(path, found[-1])
+
+    command = [sys.executable, "-m", "tests.data.hdf.append", str(path), "inf"]
+    only = "write,pwrite64,ftruncate,fsync,rename,unlink"
+    n_kills = kills.kill_at_every_system_call(command, tmp_path / "calls", lay_out, check, only)
+    assert n_kills >= 10
+    assert set(found) == {1300, 2000}
