@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from arignote.data.reader import closing
+
 _END = object()
 
 
@@ -58,14 +60,11 @@ class Prefetcher:
 
     def _work(self) -> None:
         try:
-            iterator = self._make_iterator()
-            try:
+            with closing(self._make_iterator()) as iterator:
                 for item in iterator:
                     self._items.put((item, None))
                     if self._stopped.is_set():
                         return
-            finally:
-                getattr(iterator, "close", lambda: None)()
         except BaseException as error:
             self._items.put((None, error))
         else:

@@ -9,6 +9,18 @@ from typing import Any
 import numpy as np
 
 
+@contextmanager
+def closing(iterator: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """Close an iterator after a ``with`` block, if it can be closed: a generator closes its files.
+
+    Python would do so in the end, but not while an exception remembers where it came from.
+    """
+    try:
+        yield iterator
+    finally:
+        getattr(iterator, "close", lambda: None)()
+
+
 class Reader(ABC):
     """A source of rows. Write `iter_epoch`, `n_rows` and `shape`, and a network can train on it.
 

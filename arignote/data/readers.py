@@ -20,7 +20,7 @@ from arignote.data.hdf.attributes import HDFError
 from arignote.data.hdf.reader import HDFReader, read_tables
 from arignote.data.hdf.writer import HDFWriter
 from arignote.data.image_folder import ImageFolderReader
-from arignote.data.reader import ArrayReader, PickedReader, Reader
+from arignote.data.reader import ArrayReader, PickedReader, Reader, closing
 from arignote.util import checks, streams
 
 __all__ = [
@@ -197,12 +197,13 @@ class Data:
             batches = self._picked(epoch, first_batch, size, seed)
         else:
             batches = self._by_blocks(epoch, first_batch, size, seed)
-        for X, y in batches:
-            if self.alter_features is not None:
-                X = self.alter_features(X)
-            if self.alter_labels is not None and y is not None:
-                y = self.alter_labels(y)
-            yield X, y
+        with closing(batches):
+            for X, y in batches:
+                if self.alter_features is not None:
+                    X = self.alter_features(X)
+                if self.alter_labels is not None and y is not None:
+                    y = self.alter_labels(y)
+                yield X, y
 
     def _in_order(self, first_batch: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         where = {
@@ -212,17 +213,18 @@ class Data:
             "start_on_batch": False,
             "allow_partial": self.allow_partial_batch,
         }
-        features = self.features.iter_epoch(**where)
-        labels = itertools.repeat(None) if self.labels is None else self.labels.iter_epoch(**where)
         row = where["start"]
-        for X, y in zip(features, labels, strict=False):
-            if y is not None and len(X) != len(y):
-                raise ValueError(
-                    f"got {len(X)} rows of features and {len(y)} of labels from row {row} on; "
-                    "need as many of one as of the other; try checking both readers' iter_epoch"
-                )
-            row += len(X)
-            yield X, y
+        with ExitStack() as stack:
+            iterators = [stack.enter_context(closing(reader.iter_epoch(**where))) for reader in self._readers]
+            for X, *rest in zip(*iterators, strict=False):
+                y = rest[0] if rest else None
+                if y is not None and len(X) != len(y):
+                    raise ValueError(
+                        f"got {len(X)} rows of features and {len(y)} of labels from row {row} on; "
+                        "need as many of one as of the other; try checking both readers' iter_epoch"
+                    )
+                row += len(X)
+                yield X, y
 
     @property
     def _readers(self) -> list[Reader]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from arignote.data import readers
-from arignote.data.readers import ArrayReader, Data, DataWithHoldoutPartitions
+from arignote.data.reader import closing
+from arignote.data.readers import ArrayReader, Data, DataWithHoldoutPartitions, ImageFolderReader
 from arignote.nnets.network import Network
 
 CHUNK = 8192
@@ -57,7 +58,8 @@ def _from_arrays(X: Any, y: Any, valid: Any, test: Any, batch_size: int | None) 
     size = Data(X, y, batch_size).batch_size_or(None)
     valid_frac = valid if _is_number(valid) else 0.0
     test_frac = test if _is_number(test) else 0.0
-    parts = DataWithHoldoutPartitions(X, y, size, valid_frac, test_frac)
+    by_class = isinstance(X, ImageFolderReader)  # which is no order to train in, or to cut
+    parts = DataWithHoldoutPartitions(X, y, size, valid_frac, test_frac, shuffle=by_class, stratify=by_class)
     return Inputs(
         parts.train,
         parts.valid if _is_number(valid) else _held_out(valid, "valid"),
@@ -159,19 +161,19 @@ def training_batches(
     """
     size = data.batch_size_or(batch_size)
     unchecked = not is_checked_ahead(data)
-    batches = data.iter_epoch(epoch, first_batch, batch_size, seed)
-    for batch, (X, y) in enumerate(batches, start=first_batch):
-        try:
-            if unchecked:
-                require_finite(X, 0)
-            X, y = network.prepare_features(X), network.output_layer.prepare_labels(y)
-        except ValueError:
-            rows = data.rows(batch * size, batch * size + len(X), epoch, seed)
-            raise _at_fault(X, y, data, network, rows) from None
-        if augment is not None:
-            X, y = augment(X, y, epoch, batch)
-            X, y = network.prepare_features(X), network.output_layer.prepare_labels(y)
-        yield X, y
+    with closing(data.iter_epoch(epoch, first_batch, batch_size, seed)) as batches:
+        for batch, (X, y) in enumerate(batches, start=first_batch):
+            try:
+                if unchecked:
+                    require_finite(X, 0)
+                X, y = network.prepare_features(X), network.output_layer.prepare_labels(y)
+            except ValueError:
+                rows = data.rows(batch * size, batch * size + len(X), epoch, seed)
+                raise _at_fault(X, y, data, network, rows) from None
+            if augment is not None:
+                X, y = augment(X, y, epoch, batch)
+                X, y = network.prepare_features(X), network.output_layer.prepare_labels(y)
+            yield X, y
 
 
 def _at_fault(X: np.ndarray, y: np.ndarray, data: Data, network: Network, rows: np.ndarray) -> ValueError:

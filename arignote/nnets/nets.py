@@ -229,7 +229,8 @@ class NNClassifier:
         X : array, tuple, Data, DataWithHoldoutPartitions or file name
             Training data: features of shape (n_examples, ...); or a pair (features, labels); or
             :class:`~arignote.data.readers.Data`; or partitions, which hold validation and test data too; or the name of
-            an HDF5, .csv or pickle file of features and labels, or of a folder with a folder of images for each class.
+            an HDF5, .csv or pickle file of features and labels, or of a folder with a folder of images for each class
+            (whose images are shuffled each epoch).
         y : array, optional
             Labels, whole numbers from 0, one a row, if they are not inside `X`.
         valid, test : tuple, Data, file name or float, optional
@@ -391,8 +392,8 @@ class NNClassifier:
 
     def score(self, X: Any, y: Any) -> float:
         """Return the fraction of rows, in [0, 1], that are classified right."""
-        data = Data(X, y)
-        labels = np.concatenate([labels for _, labels in data.iter_epoch(batch_size=PREDICT_ROWS)])
+        data = Data(X, y)  # which sees to it that they are as many
+        labels = np.concatenate([labels for labels, _ in Data(data.labels).iter_epoch(batch_size=PREDICT_ROWS)])
         output = self.network.output_layer
         return output.count_right(self.predict(X), output.prepare_labels(labels))
 

@@ -60,7 +60,9 @@ def open_file(name: str | Path, cache_bytes: int = 2**23) -> "h5py.File":
     try:
         return h5py.File(name, "r", rdcc_nbytes=cache_bytes, rdcc_nslots=10007, rdcc_w0=1.0)
     except OSError as error:
-        raise HDFError(f"{name}: got a file that is not HDF5, or is damaged ({error}); try a copy of it") from error
+        raise HDFError(
+            f"{name}: got a file that is not HDF5, or is damaged ({error}); need a whole one; try a copy"
+        ) from error
 
 
 def find_tables(file: "h5py.File") -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The reader of HDF5 files."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,7 +101,19 @@ class HDFReader(Reader):
                     f"{self}: got {layout.n_rows} rows of {layout.dtype}; need the {self.n_rows} of {self.dtype} that "
                     "there were before; try making the reader anew, or the file as it was"
                 )
-            yield lambda first, last: self._read(layout, first, last)
+            descriptor = file.id.get_vfd_handle()
+            size = os.fstat(descriptor).st_size
+
+            def read(first: int, last: int) -> Any:
+                values = self._read(layout, first, last)
+                if os.fstat(descriptor).st_size < size:  # HDF5 reads zeros where a file was cut off
+                    raise HDFError(
+                        f"{self}, rows {first} to {last - 1}: got a file that became smaller while it was read; need a "
+                        "whole one; try a copy"
+                    )
+                return values
+
+            yield read
 
     def _read(self, layout: Layout, first: int, last: int) -> Any:
         with naming(f"{self}, rows {first} to {last - 1}"):

@@ -92,9 +92,8 @@ class HDFWriter:
         try:
             return h5py.File(self._journaled, "r+")
         except OSError as error:
-            raise HDFError(
-                f"{self.filename}: got a file that is not HDF5, or is damaged ({error}); try another name"
-            ) from error
+            problem = f"got a file that is not HDF5, or is damaged ({error}); need a whole one; try another name"
+            raise HDFError(f"{self.filename}: {problem}") from error
 
     def _find_tables(self) -> dict[str, Any]:
         """Return the datasets of the file, which must all be as long."""

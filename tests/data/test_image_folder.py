@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from arignote.data.readers import Data, ImageFolderReader
+from arignote.nnets.nets import NNClassifier, define_mlp
+
+
+def fill(folder, size=(6, 5), n=10):
+    rng = np.random.default_rng(1)
+    for i in range(n):
+        for k, name in enumerate(("dark", "light")):
+            pixels = rng.integers(100 * k, 100 * k + 100, size=(*size, 3)).astype("uint8")
+            (folder / name / "more").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / name / ("more" if i % 2 else "") / f"{i}.png")
+    (folder / "dark/notes.txt").write_text("no image")
+    (folder / "nothing").mkdir()
+    return folder
+
+
+def test_classes_labels_and_pixels(tmp_path):
+    reader = ImageFolderReader(fill(tmp_path))
+    assert reader.classes == ["dark", "light"]
+    assert reader.labels.array.tolist() == [0] * 10 + [1] * 10
+    for X, y in Data(reader, reader.labels, 8, shuffle=True).iter_epoch():
+        assert X.dtype == np.float32 and X.min() >= 0 and X.max() <= 1
+        assert ((X.mean(axis=(1, 2, 3)) > 0.39) == y).all()
+
+
+def test_sizes_and_gray(tmp_path):
+    fill(tmp_path)
+    assert ImageFolderReader(tmp_path, size=(12, 9)).shape == (3, 12, 9)
+    gray = ImageFolderReader(tmp_path, gray=True)
+    assert gray.shape == (1, 6, 5)
+    expected = np.asarray(Image.open(gray.paths[3]).convert("L")) / 255
+    assert np.allclose(gray.take(np.array([3]))[0, 0], expected)
+
+
+def test_fit_on_a_folder(tmp_path, quick):
+    layers = [["InputImageLayer", {"n_images": 3, "n_pixels": [6, 5]}], *define_mlp([4], n_classes=2)]
+    classifier = NNClassifier(layers, rng=0)
+    classifier.fit(str(fill(tmp_path)), valid=0.2, n_epochs=100, batch_size=5, sgd_type="adam")
+    assert classifier.trainer.progress.n_examples == 100 * 16  # two of each class are held out
+    reader = ImageFolderReader(tmp_path)
+    assert classifier.score(reader, reader.labels) == 1
+
+
+def test_wrong_folders_and_images(tmp_path):
+    with pytest.raises(FileNotFoundError, match="got the folder .*; need one that exists"):
+        ImageFolderReader(tmp_path / "none")
+    with pytest.raises(ValueError, match="got no images; need a folder for each class"):
+        ImageFolderReader(tmp_path)
+    fill(tmp_path)
+    Image.new("RGB", (7, 7)).save(tmp_path / "light/9.png")
+    with pytest.raises(ValueError, match=r"9.png: got an image of 7x7 pixels in row \d+; need 6x5, like the first"):
+        list(ImageFolderReader(tmp_path).iter_epoch(20))
+    (tmp_path / "light/9.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="9.png: got a damaged image"):
+        list(ImageFolderReader(tmp_path).iter_epoch(20))
