@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import importlib
 import io
+import math
 import pickle
 import time
 import warnings
@@ -29,6 +30,8 @@ COMPRESSION = 0
 # A packed file may unpack to this much, and to this many times its own size.
 UNPACKED_BYTES = 64 * 2**20
 UNPACKED_RATIO = 100
+# The third byte of an IDX file -> the type of its numbers, highest byte first.
+IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 # What can be read back, and where it is made. A file names an entry, never a module. The class is looked up when it is
 # needed, so that data can be read without an engine.
 STORABLE = {"NNClassifier": "arignote.nnets.nets"}
@@ -105,6 +108,31 @@ def read_csv(name: str | Path, label: str | int | None = None) -> tuple[np.ndarr
         raise ValueError(f"{name}: got {error}; need numbers separated by commas; try another file") from error
     column = _label_column(header if has_header else [], table.shape[1], label, name)
     return np.delete(table, column, axis=1).astype(np.float32), table[:, column]
+
+
+def read_idx(name: str | Path) -> np.ndarray:
+    """Read an array from an IDX file, as MNIST and Fashion-MNIST are published in; compressed by gzip or not.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no IDX file, or not a whole one.
+    """
+    content = _read_bytes(name)
+    dtype = IDX_TYPES.get(content[2]) if len(content) > 3 and content[:2] == b"\0\0" else None
+    if dtype is None or len(content) < 4 + 4 * content[3]:
+        raise ValueError(f"{name}: got a file that is not in IDX form; need one; try another file")
+    start = 4 + 4 * content[3]
+    shape = np.frombuffer(content[4:start], ">i4").tolist()
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if min(shape, default=0) < 0 or n_bytes != len(content) - start:
+        raise ValueError(
+            f"{name}: got {len(content) - start} bytes of data for shape {tuple(shape)}; need {n_bytes}; try a copy"
+        )
+    array = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def read_array(name: str | Path) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arignote.data import atomic
+from arignote.data import atomic, files
 from arignote.sample_data import mnist
 
 SHA256 = {
@@ -24,22 +24,18 @@ SHA256 = {
 N_TRAIN = 50_000
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """Read an array from an IDX file: a magic number that ends in the number of axes, the sizes, the bytes."""
-    packed = path.read_bytes()
-    found = hashlib.sha256(packed).hexdigest()
+def read_checked(path: Path) -> np.ndarray:
+    """Read one of the four files, and no other."""
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SHA256[path.name]:
         raise ValueError(f"{path}: got SHA-256 {found}; need {SHA256[path.name]}; try another copy of the file")
-    content = gzip.decompress(packed)
-    n_axes = content[3]
-    shape = np.frombuffer(content, ">i4", n_axes, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes).reshape(shape)
+    return files.read_idx(path)
 
 
 def read_pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the images of a part as float32 in [0, 1], one a row, and their labels as int64."""
-    images = read_idx(folder / f"{part}-images-idx3-ubyte.gz")
-    labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz")
+    images = read_checked(folder / f"{part}-images-idx3-ubyte.gz")
+    labels = read_checked(folder / f"{part}-labels-idx1-ubyte.gz")
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(255), labels.astype(np.int64)
 
 

@@ -42,7 +42,7 @@ def test_fit_on_a_folder(tmp_path, quick):
     classifier.fit(str(fill(tmp_path)), valid=0.2, n_epochs=100, batch_size=5, sgd_type="adam")
     assert classifier.trainer.progress.n_examples == 100 * 16  # two of each class are held out
     reader = ImageFolderReader(tmp_path)
-    assert classifier.score(reader, reader.labels) == 1
+    assert classifier.score(reader, reader.labels) >= 0.9
 
 
 def test_wrong_folders_and_images(tmp_path):

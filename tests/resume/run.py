@@ -1,7 +1,8 @@
 """A small training run with everything that a resume must keep; started by the tests in processes of its own.
 
 ``python -m tests.resume.run KIND CHECKPOINT [RESULT]`` starts the run, or goes on if there is a checkpoint, and writes
-what is left at the end to RESULT. KIND is mlp, conv or seed (the README's network on MNIST).
+what is left at the end to RESULT. KIND is mlp, conv, hdf (as mlp, from a file shuffled by blocks) or seed (the README's
+network on MNIST).
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import numpy as np
 
 from arignote import engine, sample_data
 from arignote.data import files
-from arignote.data.readers import Data, Reader
+from arignote.data.readers import Data, HDFReader, HDFWriter, Reader
 from arignote.image import augment
 from arignote.nnets.nets import NNClassifier
 
@@ -60,7 +61,17 @@ def jitter(X, y, epoch, rng):
     return X + rng.normal(scale=0.1, size=X.shape), y
 
 
-def arguments(kind):
+def in_a_file(reader, labels, folder):
+    """Return readers of a file that holds these rows; write it unless it is there."""
+    path = Path(folder) / "rows.h5"
+    if not path.exists():
+        with HDFWriter(path) as file:
+            for X in reader.iter_epoch(7, allow_partial=True):
+                file.append(features=X, labels=labels[file.n_rows : file.n_rows + len(X)])
+    return HDFReader(path, "features"), HDFReader(path, "labels")
+
+
+def arguments(kind, folder=None):
     """Return the layers and what `fit` is given."""
     if kind == "seed":
         train, valid, test = files.read_pickle(sample_data.mnist)
@@ -70,17 +81,20 @@ def arguments(kind):
                       "momentum_rule": momentum, "sgd_type": "nag", "checkpoint_batches": 40}  # fmt: skip
     layers, shape = (CONV, (1, 8, 8)) if kind == "conv" else (MLP, (6,))
     reader, labels = Computed(shape), np.arange(90) % 3
+    if kind == "hdf":
+        reader, labels = in_a_file(reader, labels, folder)
+        reader.block_rows = 4
     augmentation = augment.pipeline(augment.shift(1), jitter) if kind == "conv" else jitter
     return layers, {
-        "X": Data(reader, labels, shuffle=True), "valid": Data(reader, labels, stop=40), "batch_size": 20,
-        "test": Data(reader, labels, start=40), "augmentation": augmentation, "lr_rule": RULE, "sgd_type": "adam",
+        "X": Data(reader, labels, shuffle=True, shuffle_rows=30), "valid": Data(reader, labels, stop=40),
+        "test": Data(reader, labels, start=40), "batch_size": 20, "augmentation": augmentation, "lr_rule": RULE, "sgd_type": "adam",
         "momentum_rule": RULE, "validation_frequency": 50, "sgd_max_grad_norm": 1.0, "checkpoint_batches": 1,
     }  # fmt: skip
 
 
 def run(kind, checkpoint, n_epochs=3):
     """Start, or go on, and return the classifier."""
-    layers, given = arguments(kind)
+    layers, given = arguments(kind, Path(checkpoint).parent)
     if files.checkpoint_path(checkpoint).exists():
         classifier = files.checkpoint_read(checkpoint)
     else:
@@ -109,7 +123,7 @@ def digests(classifier):
 if __name__ == "__main__":
     kind, checkpoint, *more = sys.argv[1:]
     n_epochs = int(more[1]) if len(more) > 1 else 3
-    if kind == "mlp":
+    if kind in ("mlp", "hdf"):
         with engine.quick_compile():
             finished = run(kind, checkpoint, n_epochs)
     else:

@@ -67,9 +67,20 @@ def test_so_does_a_conv_net(snapshots, tmp_path):
         assert in_process("conv", tmp_path / f"from{i}", tmp_path / f"result{i}") == expected
 
 
+def test_so_does_training_from_a_file_that_is_shuffled_by_blocks(snapshots, tmp_path, quick):
+    expected = run.digests(run.run("hdf", tmp_path / "straight"))
+    assert len(snapshots) == 15
+    for i in range(15):
+        files.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
+    for i in (1, 7):
+        assert in_process("hdf", tmp_path / f"from{i}", tmp_path / f"result{i}") == expected
+    for i in set(range(15)) - {1, 7}:
+        assert run.digests(run.run("hdf", tmp_path / f"from{i}")) == expected, f"stopped after minibatch {i + 1}"
+
+
 def test_three_resumes_within_one_epoch_end_the_same(snapshots, tmp_path, quick):
     expected = straight_run("mlp", tmp_path)
-    classifier, given = None, run.arguments("mlp")[1]
+    classifier, given = None, run.arguments("mlp", tmp_path)[1]
     for i in (5, 6, 8):
         files.write_content(tmp_path / "again_last.pkl.gz", snapshots[i])
         classifier = files.checkpoint_read(tmp_path / "again")

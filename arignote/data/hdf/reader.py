@@ -82,8 +82,7 @@ class HDFReader(Reader):
             self._color = None if color is None else self._channel(color, layout)
             self.shape = layout.shape if color is None else (1, *layout.shape[1:])
             self._items = layout.items
-            chunk_bytes = [math.prod(d.chunks or ()) * d.dtype.itemsize for d in layout.datasets]
-            self._cache_bytes = max(2**23, 2 * max(chunk_bytes))
+            self._cache_bytes = max(packed_chunk_bytes(dataset) for dataset in layout.datasets)
             self.block_rows = self._rows_of_a_chunk(layout)
 
     def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
@@ -169,6 +168,13 @@ class HDFReader(Reader):
 
     def __str__(self) -> str:
         return f"{self.filename}, table {self.table!r}"
+
+
+def packed_chunk_bytes(dataset: Any) -> int:
+    """Return the memory that keeps what is unpacked once from being unpacked again; 0 where nothing is packed."""
+    if dataset.chunks is None or dataset.id.get_create_plist().get_nfilters() == 0:
+        return 0
+    return max(2**23, 2 * math.prod(dataset.chunks) * dataset.dtype.itemsize)
 
 
 def read_tables(filename: str | Path) -> tuple[HDFReader, HDFReader]:
