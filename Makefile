@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mnist test test-slow torture lint format lock clean
+.PHONY: help setup mnist fashion test test-slow torture lint format lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -19,6 +19,9 @@ setup: .venv/installed  ## Make the environment .venv
 
 mnist: setup  ## Train the README's network on MNIST; ARGS="--net conv --epochs 20" for others
 	$(BIN)/python examples/mnist.py $(ARGS)
+
+fashion: setup  ## Train on Fashion-MNIST from HDF5 files (needs Debian's dataset-fashion-mnist)
+	$(BIN)/python examples/fashion.py $(ARGS)
 
 test: setup  ## Run the tests and the examples in docstrings, under ten minutes
 	$(BIN)/python -m pytest $(ARGS)

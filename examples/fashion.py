@@ -16,9 +16,9 @@ from arignote.image import augment
 from arignote.nnets import nets
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
-AUGMENTATION = augment.pipeline(augment.shift(2), augment.flip())
-LR_RULE = {"rule": "stalled", "initial_value": 0.05, "multiply_by": 0.25, "interval": 4}
-MOMENTUM_RULE = {"rule": "stalled", "initial_value": 0.7, "decrease_by": -0.1, "final_value": 0.95, "interval": 4}
+AUGMENTATION = augment.pipeline(augment.shift(1), augment.flip())
+LR_RULE = {"rule": "stalled", "initial_value": 0.1, "multiply_by": 0.25, "interval": 4}
+MOMENTUM_RULE = {"rule": "stalled", "initial_value": 0.9, "decrease_by": -0.05, "final_value": 0.95, "interval": 4}
 INPUT = ["InputImageLayer", {"n_images": 1, "n_pixels": 28}]
 NETS = {
     "mlp": [INPUT, *nets.define_mlp([400, 400], 10, activation="prelu_shelf", dropout_p=0.25, l2=1e-5)],
@@ -30,7 +30,7 @@ def convert(source: Path, part: str, target: Path) -> None:
     """Write the images and labels of a part, "train" or "t10k", to an HDF5 file, batch by batch."""
     images = files.read_idx(source / f"{part}-images-idx3-ubyte.gz")[:, np.newaxis]
     labels = files.read_idx(source / f"{part}-labels-idx1-ubyte.gz")
-    with HDFWriter(target) as writer:
+    with HDFWriter(target, compression="blosc") as writer:
         for start in range(writer.n_rows, len(images), 1000):
             writer.append(images=images[start : start + 1000], labels=labels[start : start + 1000])
 

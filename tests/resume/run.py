@@ -87,8 +87,9 @@ def arguments(kind, folder=None):
     augmentation = augment.pipeline(augment.shift(1), jitter) if kind == "conv" else jitter
     return layers, {
         "X": Data(reader, labels, shuffle=True, shuffle_rows=30), "valid": Data(reader, labels, stop=40),
-        "test": Data(reader, labels, start=40), "batch_size": 20, "augmentation": augmentation, "lr_rule": RULE, "sgd_type": "adam",
-        "momentum_rule": RULE, "validation_frequency": 50, "sgd_max_grad_norm": 1.0, "checkpoint_batches": 1,
+        "test": Data(reader, labels, start=40), "batch_size": 20, "augmentation": augmentation, "lr_rule": RULE,
+        "momentum_rule": RULE, "sgd_type": "adam", "validation_frequency": 50,
+        "sgd_max_grad_norm": 1.0, "checkpoint_batches": 1,
     }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def require_rows(path, n_rows):
     assert np.array_equal(np.concatenate(list(images.iter_epoch(50, allow_partial=True))), expected["images"])
 
 
-@pytest.mark.parametrize("compression", [None, 0, 9])
+@pytest.mark.parametrize("compression", [None, 0, 9, "blosc"])
 def test_appended_rows_are_there(tmp_path, compression):
     path = tmp_path / "folder/data.h5"
     for stop in (0, 1, 40, 1000):
