@@ -1,6 +1,7 @@
 """Single things in an HDF5 file, read with care: datasets, attributes, types."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,11 @@ else:
         import hdf5plugin  # noqa: F401  (importing it makes blosc, bzip2 and others readable)
 
 
+MAX_ROW_BYTES = 2**26
+MAX_CHUNK_BYTES = 2**30
+# A table may unpack to this much, and to this many times the bytes that it stores.
+UNPACKED_BYTES = 2**30
+UNPACKED_RATIO = 2000
 # What h5py, numpy and the code here raise when a file says one thing and holds another.
 DAMAGE = (
     ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError,
@@ -48,10 +54,25 @@ def dataset_in(group: "h5py.Group", key: str) -> "h5py.Dataset":
 
 
 def inside(dataset: "h5py.Dataset") -> "h5py.Dataset":
-    """Refuse a dataset whose values are taken from other files."""
+    """Refuse a dataset whose values lie in other files, or were never written and could only fill the memory."""
     if dataset.is_virtual or dataset.external:
         raise HDFError("got a dataset that takes its values from other files; need data in the file; try copying it")
+    shape, item_bytes = dataset.shape or (), dataset.dtype.itemsize
+    require_fitting((), dataset.dtype)
+    chunk_bytes = math.prod(dataset.chunks or ()) * item_bytes
+    if dataset.chunks and chunk_bytes > MAX_CHUNK_BYTES:
+        raise HDFError(f"got chunks of {chunk_bytes} bytes; need at most {MAX_CHUNK_BYTES}; try h5repack -l")
+    n_bytes = dataset.id.get_storage_size()
+    if math.prod(shape) * item_bytes > UNPACKED_BYTES + UNPACKED_RATIO * n_bytes:
+        raise HDFError(f"got {shape} values in {n_bytes} bytes; need data that were really written; try another table")
     return dataset
+
+
+def require_fitting(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse rows that are too large for a batch of them."""
+    row_bytes = math.prod(shape) * dtype.itemsize
+    if row_bytes > MAX_ROW_BYTES:
+        raise HDFError(f"got rows of shape {shape}, {row_bytes} bytes each; need at most {MAX_ROW_BYTES}; try parts")
 
 
 def text(value: Any) -> str | None:

@@ -5,13 +5,12 @@ pickles are opened by :mod:`arignote.data.unpickle`; links that lead out of the 
 looked at before memory is taken for them.
 """
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from arignote.data import journal
-from arignote.data.hdf.attributes import HDFError, h5py, naming, text
+from arignote.data.hdf.attributes import HDFError, dataset_in, h5py, naming, require_fitting, text
 from arignote.data.hdf.layouts import (
     ArrayLayout,
     ColumnsLayout,
@@ -23,11 +22,6 @@ from arignote.data.hdf.layouts import (
 )
 from arignote.data.hdf.panels import PanelLayout
 
-MAX_ROW_BYTES = 2**28
-MAX_CHUNK_BYTES = 2**30
-# A file may unpack to this much, and to this many times the bytes that it stores.
-UNPACKED_BYTES = 2**30
-UNPACKED_RATIO = 2000
 LABEL_NAMES = ("labels", "label", "y", "target", "targets", "class", "classes")
 FEATURE_NAMES = ("features", "images", "x", "data")
 
@@ -78,7 +72,7 @@ def _describe(node: Any) -> str | None:
     kind = text(node.attrs.get("pandas_type"))
     if kind not in LAYOUTS:
         return None
-    return f"{kind}, {node['table'].shape[0]} records" if "table" in node else kind
+    return f"{kind}, {dataset_in(node, 'table').shape[0]} records" if "table" in node else kind
 
 
 def _nodes(group: "h5py.Group", prefix: str, depth: int = 8) -> Iterator[str]:
@@ -137,7 +131,7 @@ def find_layout(file: "h5py.File", table: str, index: Any = None) -> "Layout":
     node = _walk(file, table)
     with naming(f"table {table!r}"):
         layout = _layout_of(node, index)
-        _require_sane(layout)
+        require_fitting(layout.shape, layout.dtype)
     if layout.n_rows == 0:
         raise HDFError(f"table {table!r}: got an empty table; need at least one row; try another one")
     return layout
@@ -164,17 +158,3 @@ def _layout_of(node: Any, index: Any) -> "Layout":
     if kind not in LAYOUTS:
         raise HDFError(f"got a group{f' of pandas type {kind!r}' if kind else ''}; need a dataset, a frame or a panel")
     return LAYOUTS[kind](node, index) if LAYOUTS[kind] is PanelLayout else LAYOUTS[kind](node)
-
-
-def _require_sane(layout: "Layout") -> None:
-    """Refuse shapes that could only fill the memory."""
-    row_bytes = math.prod(layout.shape) * layout.dtype.itemsize
-    if row_bytes > MAX_ROW_BYTES:
-        raise HDFError(f"got rows of shape {layout.shape}, {row_bytes} bytes each; need at most {MAX_ROW_BYTES}")
-    for dataset in layout.datasets:
-        chunk_bytes = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-        if dataset.chunks and chunk_bytes > MAX_CHUNK_BYTES:
-            raise HDFError(f"got chunks of {chunk_bytes} bytes; need at most {MAX_CHUNK_BYTES}; try h5repack -l")
-        stored = dataset.id.get_storage_size()
-        if math.prod(dataset.shape) * dataset.dtype.itemsize > UNPACKED_BYTES + UNPACKED_RATIO * stored:
-            raise HDFError(f"got {dataset.shape} values in {stored} bytes; need data that were really written")

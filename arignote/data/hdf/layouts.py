@@ -19,6 +19,8 @@ from arignote.data.hdf.attributes import (
     text,
 )
 
+MAX_NAMES = 2**22
+
 
 class Layout(ABC):
     """Where the rows of a table are.
@@ -102,7 +104,8 @@ class ColumnsLayout(Layout):
 
     def _arrange(self, lying: list[str], order: Sequence[str] | None) -> None:
         """Find out how to bring the columns into their order."""
-        self.items = lying if order is None else [name for name in order if name in lying]
+        present = set(lying)
+        self.items = lying if order is None else [name for name in order if name in present]
         if sorted(self.items) != sorted(lying) or (self.shape and len(lying) != math.prod(self.shape)):
             raise HDFError(f"got columns {lying!r:.200} and an order {self.items!r:.200}; need the same names in both")
         if self.items != lying:
@@ -172,15 +175,22 @@ class FixedFrameLayout(Layout):
         self._places = [np.array([where[name] for name in names]) for names in blocks]
         if sorted(np.concatenate(self._places).tolist()) != list(range(len(self.items))):
             raise HDFError("got values that do not fit the names of the columns; need each column once")
-        self._measure(axes)
+        sizes = [axis.shape[0] for axis in axes]
+        for dataset, transposed, places in zip(self.datasets, self._transposed, self._places, strict=True):
+            expected = (len(places), *sizes[1:])
+            if dataset.shape != (expected[::-1] if transposed else expected):
+                raise HDFError(f"got values of shape {dataset.shape} for axes of {expected}; need one for each place")
+        self._measure(sizes)
 
-    def _measure(self, axes: list) -> None:
-        self.n_rows, self.shape = axes[1].shape[0], (len(self.items),)
+    def _measure(self, sizes: list[int]) -> None:
+        self.n_rows, self.shape = sizes[1], (len(self.items),)
 
     @staticmethod
     def _labels(dataset: "h5py.Dataset") -> list[str]:
         if dataset.dtype.kind not in "buifS":
             raise HDFError('got names of a type that only pandas can read; try to_hdf(..., format="table")')
+        if dataset.size > MAX_NAMES:
+            raise HDFError(f"got {dataset.size} names of columns; need at most {MAX_NAMES}; try a plain dataset")
         return as_texts(dataset[:])
 
     def read(self, first, last):
@@ -195,8 +205,8 @@ class FixedPanelLayout(FixedFrameLayout):
 
     n_axes = 3
 
-    def _measure(self, axes):
-        self.n_rows, self.shape = len(self.items), (axes[1].shape[0], axes[2].shape[0])
+    def _measure(self, sizes):
+        self.n_rows, self.shape = len(self.items), (sizes[1], sizes[2])
         self.items = None
         self._block_of = np.concatenate([np.full(len(p), i) for i, p in enumerate(self._places)])
         inside = np.concatenate([np.arange(len(p)) for p in self._places])

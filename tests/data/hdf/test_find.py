@@ -73,8 +73,8 @@ def find_both(path):
             "got .* values in 0 b",
         ),
         (
-            lambda f: f.create_dataset("x", (10, 2**29), "u1", chunks=(1, 2**20)),
-            r"rows of shape \(536870912,\)",
+            lambda f: f.create_dataset("x", (1, 2**27), "u1", chunks=(1, 2**20)),
+            r"rows of shape \(134217728,\)",
         ),
         (lambda f: f.create_dataset("x", (2**40,), "u1", chunks=(2**20,)), "got .* values in 0 bytes; need data"),
         (lambda f: f.create_dataset("x", (2**31, 1), "u1", chunks=(2**31 - 1, 1)), "got chunks of 2147483647 bytes"),
@@ -92,6 +92,28 @@ def test_what_cannot_be_read_is_refused(file, path, make, message):
     file.flush()
     with pytest.raises(HDFError, match=message):
         HDFReader(path, "x")
+
+
+def test_other_ways_to_fill_the_memory_are_refused(file, path):
+    group = file.create_group("frame")
+    group.attrs["pandas_type"], group.attrs["nblocks"] = "frame", 1
+    group["axis0"], group["axis1"] = np.zeros(2**22 + 1, "i1"), np.arange(3)
+    group["block0_items"], group["block0_values"] = np.arange(2), np.zeros((2, 3))
+    file.create_dataset("records", 3, np.dtype([("x", "f4"), ("y", "V67108865")]), chunks=(1,))
+    file.flush()
+    with pytest.raises(HDFError, match="got 4194305 names of columns; need at most"):
+        HDFReader(path, "frame")
+    with pytest.raises(HDFError, match="67108869 bytes each; need at most"):
+        HDFReader(path, "records")
+    del group["axis0"]
+    group["axis0"] = np.arange(2)
+    file.flush()
+    assert HDFReader(path, "frame").shape == (2,)
+    del group["axis1"]
+    group["axis1"] = np.arange(4)
+    file.flush()
+    with pytest.raises(HDFError, match=r"got values of shape \(2, 3\) for axes of \(2, 4\)"):
+        HDFReader(path, "frame")
 
 
 def test_virtual_datasets_are_not_followed(file, path):

@@ -1,4 +1,5 @@
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -158,6 +159,22 @@ def test_leaving_early_closes_the_file(path, quick):
     with pytest.raises(ZeroDivisionError):
         small().fit(Data(reader, HDFReader(path, "labels"), alter_labels=fail), n_epochs=1)
     assert open_files() == []
+
+
+def test_ctrl_c_leaves_no_thread_and_no_file(path, quick):
+    seen = []
+
+    def interrupt(X):
+        seen.append(len(X))
+        if len(seen) == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        return X
+
+    classifier = small().fit(
+        Data(HDFReader(path, "features"), HDFReader(path, "labels"), None, interrupt), n_epochs=500
+    )
+    assert 1 <= classifier.trainer.progress.epoch < 500
+    assert open_files() == [] and "arignote-prefetch" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_depth_of_prefetching_is_checked(path, quick):
