@@ -139,7 +139,7 @@ def read_array(name: str | Path) -> np.ndarray:
     """Read an array from a .npy file (left on the disk, and read as it is used), a .csv file or a pickle."""
     path = Path(name)
     if not path.is_file():
-        raise FileNotFoundError(f"got the file name {str(name)!r}; need a file that exists; try another path")
+        raise storage.missing(name)
     if path.suffix == ".npy":
         return np.load(path, mmap_mode="r", allow_pickle=False)
     if path.name.endswith((".csv", ".csv.gz")):

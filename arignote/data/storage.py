@@ -39,9 +39,12 @@ def read(name: str | Path) -> bytes:
             return filesystem.cat_file(path)
         return Path(name).read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise FileNotFoundError(
-            f"got the file name {str(name)!r}; need a file that exists; try another path"
-        ) from error
+        raise missing(name) from error
+
+
+def missing(name: str | Path) -> FileNotFoundError:
+    """Return the error for a file that does not exist."""
+    return FileNotFoundError(f"got the file name {str(name)!r}; need a file that exists; try another path")
 
 
 def exists(name: str | Path) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from arignote.data import journal
+from arignote.data import journal, storage
 from arignote.data.hdf.attributes import HDFError, dataset_in, h5py, naming, require_fitting, text
 from arignote.data.hdf.layouts import (
     ArrayLayout,
@@ -49,7 +49,7 @@ def open_file(name: str | Path, cache_bytes: int = 2**23) -> "h5py.File":
     if h5py is None:
         raise ImportError(f"got the HDF5 file {str(name)!r}; need h5py to read it; try: pip install 'arignote[hdf5]'")
     if not Path(name).is_file():
-        raise FileNotFoundError(f"got the file name {str(name)!r}; need a file that exists; try another path")
+        raise storage.missing(name)
     journal.recover(name)
     try:
         return h5py.File(name, "r", rdcc_nbytes=cache_bytes, rdcc_nslots=10007, rdcc_w0=1.0)
