@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mnist fashion test test-slow torture lint format lock clean
+.PHONY: help setup mnist fashion test test-slow torture bench lint format lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -32,6 +32,14 @@ test-slow: setup  ## Run the tests that take minutes each
 torture: setup  ## Kill real runs at random moments, and saves at each system call (needs strace; half an hour)
 	$(BIN)/python -m tests.resume.torture $(ARGS)
 
+bench: setup .venv-bench/installed  ## Measure speed beside PyTorch, JAX and scikit-learn, in turn (half an hour)
+	$(BIN)/python -m benchmarks.speed --peers .venv-bench/bin/python $(ARGS)
+
+.venv-bench/installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	touch $@
+
 lint: setup  ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,4 +56,4 @@ lock:  ## Write requirements.lock anew, from the newest versions that fit setup.
 	rm -rf .venv-lock
 
 clean:  ## Remove the environment, caches and runs
-	rm -rf .venv .venv-lock build *.egg-info .pytest_cache .ruff_cache runs
+	rm -rf .venv .venv-lock .venv-bench build *.egg-info .pytest_cache .ruff_cache runs

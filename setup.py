@@ -17,6 +17,8 @@ if len(sys.argv) > 1 and sys.argv[1] in BY_PIP:
 
 version = re.search(r'__version__ = "(.+)"', (here / "arignote/__init__.py").read_text()).group(1)
 
+where_onednn_is = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+
 hdf5 = ["h5py>=3.8", "hdf5plugin>=4", "pandas>=1.5,<2.1"]
 images = ["pillow>=9.4"]
 plot = ["matplotlib>=3.7"]
@@ -30,9 +32,20 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["arignote", "arignote.*"]),
-    package_data={"arignote.ops": ["*.c"], "arignote.sample_data": ["mnist.pkl.gz"]},
+    package_data={
+        "arignote.native": ["*.cpp", "*.h"],
+        "arignote.ops": ["*.cpp"],
+        "arignote.sample_data": ["mnist.pkl.gz"],
+    },
     python_requires=">=3.11,<3.12",
-    install_requires=["numpy>=1.23,<1.24", "six", "scipy>=1.9", "Theano==1.0.5", "scipy-openblas32>=0.3.23"],
+    install_requires=[
+        "numpy>=1.23,<1.24",
+        "six",
+        "scipy>=1.9",
+        "Theano==1.0.5",
+        "scipy-openblas32>=0.3.23",
+        *(f"{name}>=2023.2; {where_onednn_is}" for name in ("onednn-cpu-gomp", "onednn-devel-cpu-gomp")),
+    ],
     extras_require={
         "hdf5": hdf5,
         "images": images,

@@ -10,12 +10,13 @@ The vocabulary:
 ``function``                  compile inputs, outputs and updates into a callable
 ``shared``                    a variable with a value, kept between calls
 ``grad``                      symbolic gradient
-``COp``, ``Apply``            what an Op of our own is made of
+``Op``, ``Apply``             what an Op of our own is made of
 ``disconnected_type``         the gradient of an input that has none
-``softmax``, ``sigmoid``      what the output layers need, in the numerically stable form of the engine
+``sigmoid``                   in the numerically stable form of the engine
 ``cross_entropy``             minus the logarithm of the probability of the right class
 ``binary_cross_entropy``      the same for independent yes/no labels
-``convolve``, ``max_pool``    on images in the order (batch, channel, row, column)
+``replace_products``          have products of matrices computed by an Op of our own
+``convolve``                  the engine's own convolution, where :mod:`arignote.ops` has none
 ``float_type``                the dtype of the numbers that a network computes with
 ``use_float``, ``quick_compile``  change the dtype, or compile without C, inside a ``with`` block
 ``describe``                  what runs, on what
@@ -25,7 +26,7 @@ The vocabulary:
 from arignote.engine.errors import EngineError
 from arignote.engine.theano_engine import (
     Apply,
-    COp,
+    Op,
     binary_cross_entropy,
     convolve,
     cross_entropy,
@@ -34,19 +35,18 @@ from arignote.engine.theano_engine import (
     float_type,
     function,
     grad,
-    max_pool,
     quick_compile,
+    replace_products,
     shared,
     sigmoid,
-    softmax,
     tensor,
     use_float,
 )
 
 __all__ = [
     "Apply",
-    "COp",
     "EngineError",
+    "Op",
     "binary_cross_entropy",
     "convolve",
     "cross_entropy",
@@ -55,11 +55,10 @@ __all__ = [
     "float_type",
     "function",
     "grad",
-    "max_pool",
     "quick_compile",
+    "replace_products",
     "shared",
     "sigmoid",
-    "softmax",
     "tensor",
     "use_float",
 ]

@@ -1,15 +1,19 @@
 """Theano 1.0.5 behind the door: import it, set up, and give its parts the door's names."""
 
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 
 import numpy as np
 
+from arignote import native
 from arignote.engine.theano_flags import check_versions, theano_configured
 
 check_versions()
+native.prepare()  # compilers take seconds, in which this process can import Theano
 imported_before = "theano" in sys.modules
 if imported_before:
     import theano
@@ -30,25 +34,51 @@ else:
 import theano.tensor as tensor  # noqa: E402
 import theano.tensor.nnet as nnet  # noqa: E402
 from theano import grad, shared  # noqa: E402
-from theano.gof import Apply, COp  # noqa: E402
+from theano.gof import Apply, Op, local_optimizer  # noqa: E402
 from theano.gradient import disconnected_type  # noqa: E402
-from theano.tensor.signal.pool import pool_2d  # noqa: E402
+from theano.tensor.opt import register_canonicalize  # noqa: E402
 
-__all__ = ["Apply", "COp", "disconnected_type", "grad", "shared", "tensor"]
+__all__ = ["Apply", "Op", "disconnected_type", "grad", "shared", "tensor"]
 
 # The name of the mode that functions are compiled in; None is the user's. It is handed to Theano with each function,
 # since Theano keeps the first default mode that it makes, and does not notice when the setting changes to another.
 compile_mode = None
 
-softmax = nnet.softmax
 sigmoid = nnet.sigmoid
 cross_entropy = nnet.categorical_crossentropy
 binary_cross_entropy = nnet.binary_crossentropy
 
 
 def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
-    """Compile inputs, outputs and updates of shared variables into a callable."""
-    return theano.function(inputs, outputs, updates=updates, on_unused_input=on_unused_input, mode=compile_mode)
+    """Compile inputs, outputs and updates of shared variables into a callable, which threads may share."""
+    compiled = theano.function(
+        inputs, outputs, updates=updates, on_unused_input=on_unused_input, mode=compile_mode, accept_inplace=True
+    )
+    lock = threading.Lock()  # a function has one place for each intermediate result, and kernels let threads go on
+
+    @wraps(compiled)
+    def call(*values):
+        with lock:
+            return compiled(*values)
+
+    return call
+
+
+def replace_products(make: Callable) -> None:
+    """From now on, compile the product of two float32 matrices as ``make(a, b)``, whoever wrote ``tensor.dot``.
+
+    Where `make` returns None, the product stays as it is.
+    """
+
+    @local_optimizer([tensor.Dot])
+    def product(node):
+        types = [variable.type for variable in (*node.inputs, *node.outputs)]
+        if any(kind.dtype != "float32" or kind.broadcastable != (False, False) for kind in types):
+            return None
+        made = make(*node.inputs)
+        return None if made is None else [made]
+
+    register_canonicalize(product, name=f"{make.__module__}.{make.__name__}")
 
 
 def convolve(images, filters, stride: tuple[int, int] = (1, 1)):
@@ -66,22 +96,6 @@ def convolve(images, filters, stride: tuple[int, int] = (1, 1)):
     symbolic, shape (n, n_filters, (rows - filter_rows) // stride[0] + 1, (columns - filter_columns) // stride[1] + 1)
     """
     return nnet.conv2d(images, filters, subsample=stride, border_mode="valid", filter_flip=False)
-
-
-def max_pool(images, pool_shape: tuple[int, int], stride: tuple[int, int]):
-    """Take the largest value of each window; rows and columns that fill no whole window are left out.
-
-    Parameters
-    ----------
-    images : symbolic, shape (n, channels, rows, columns)
-    pool_shape, stride : pair of int
-        Size and distance of the windows, in pixels.
-
-    Returns
-    -------
-    symbolic, shape (n, channels, (rows - pool_shape[0]) // stride[0] + 1, (columns - pool_shape[1]) // stride[1] + 1)
-    """
-    return pool_2d(images, ws=pool_shape, stride=stride, mode="max", ignore_border=True)
 
 
 def float_type() -> str:
@@ -125,5 +139,6 @@ def describe() -> dict[str, str]:
         "blas": theano.config.blas.ldflags.split(" -D")[0],
         "compiler": theano.config.cxx,
         "float": theano.config.floatX,
+        "kernels": native.describe(),
         "cache": theano.config.compiledir,
     }

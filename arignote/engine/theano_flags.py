@@ -78,6 +78,8 @@ def default_flags(chosen: dict[str, str]) -> dict[str, str]:
         "blas.ldflags": blas_flags,
         # Both let gcc use vector instructions in more loops, and neither changes a result.
         "gcc.cxxflags": lambda: "-fno-math-errno -fno-trapping-math",
+        # What was computed once has its place in memory: taking it anew would cost more than many a computation.
+        "allow_gc": lambda: "False",
         "base_compiledir": compile_folder,
         "cxx": find_compiler,
     }

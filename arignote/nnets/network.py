@@ -129,8 +129,13 @@ class Network:
         return tensor.cast(value, engine.float_type())
 
     def penalty(self):
-        """Return what all layers add to the training loss, symbolic, or 0."""
+        """Return what all layers add to the training loss beside weight decay, symbolic, or 0."""
         return sum(layer.penalty() for layer in self.layers_train)
+
+    def decay(self, param) -> tuple[float, float]:
+        """Return the factors (l1, l2) with which a trainable parameter adds to the training loss."""
+        layer, name = self.trainable[param.name]
+        return layer.decay(name)
 
     def constrain(self, param, value):
         """Return what to store for an updated parameter."""

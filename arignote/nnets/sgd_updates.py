@@ -7,7 +7,8 @@ An update rule is a plain function of one parameter's gradient and of the arrays
         return velocity, {"velocity": velocity}
 
 It returns what to add to the parameter, and the new arrays. The arrays are named by its arguments after `time`; they
-have the parameter's shape and start at zero. An entry in :data:`UPDATE_RULES` makes it known as an ``sgd_type``.
+have the parameter's shape and start at zero. An entry in :data:`UPDATE_RULES` makes it known as an ``sgd_type``. The
+rules here take symbolic arrays and numpy's alike, and have a kernel each that does the same in one pass.
 """
 
 import inspect
@@ -20,6 +21,7 @@ import numpy as np
 
 from arignote import engine
 from arignote.engine import tensor
+from arignote.ops import Update
 from arignote.util import checks
 
 RULES = ("const", "constant", "fixed", "stalled")
@@ -193,7 +195,7 @@ def rmsprop(gradient, rate, momentum, time, mean_square):
     ``mean_square = 0.9 * mean_square + 0.1 * gradient**2``, ``step = -rate * gradient / sqrt(mean_square + 1e-6)``.
     """
     mean_square = 0.9 * mean_square + 0.1 * gradient**2
-    return -rate * gradient / tensor.sqrt(mean_square + 1e-6), {"mean_square": mean_square}
+    return -rate * gradient / (mean_square + 1e-6) ** 0.5, {"mean_square": mean_square}
 
 
 def adagrad(gradient, rate, momentum, time, sum_square):
@@ -202,7 +204,7 @@ def adagrad(gradient, rate, momentum, time, sum_square):
     ``sum_square = sum_square + gradient**2``, ``step = -rate * gradient / sqrt(sum_square + 1e-6)``.
     """
     sum_square = sum_square + gradient**2
-    return -rate * gradient / tensor.sqrt(sum_square + 1e-6), {"sum_square": sum_square}
+    return -rate * gradient / (sum_square + 1e-6) ** 0.5, {"sum_square": sum_square}
 
 
 def adadelta(gradient, rate, momentum, time, mean_square, mean_square_step):
@@ -211,7 +213,7 @@ def adadelta(gradient, rate, momentum, time, mean_square, mean_square_step):
     The learning rate scales the step; the paper's is 1.
     """
     mean_square = 0.95 * mean_square + 0.05 * gradient**2
-    step = -gradient * tensor.sqrt(mean_square_step + 1e-6) / tensor.sqrt(mean_square + 1e-6)
+    step = -gradient * (mean_square_step + 1e-6) ** 0.5 / (mean_square + 1e-6) ** 0.5
     mean_square_step = 0.95 * mean_square_step + 0.05 * step**2
     return rate * step, {"mean_square": mean_square, "mean_square_step": mean_square_step}
 
@@ -223,16 +225,17 @@ def adam(gradient, rate, momentum, time, mean, mean_square):
     """
     mean = 0.9 * mean + 0.1 * gradient
     mean_square = 0.999 * mean_square + 0.001 * gradient**2
-    corrected = tensor.sqrt(mean_square / (1 - 0.999**time)) + 1e-8
+    corrected = (mean_square / (1 - 0.999**time)) ** 0.5 + 1e-8
     return -rate * mean / (1 - 0.9**time) / corrected, {"mean": mean, "mean_square": mean_square}
 
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """An update function, and the learning rate that suits it when the user names none."""
+    """An update function, the learning rate that suits it when the user names none, and its kernel, if it has one."""
 
     function: Callable
     default_rate: float
+    kernel: str | None = None
 
     @property
     def arrays(self) -> list[str]:
@@ -241,13 +244,13 @@ class UpdateRule:
 
 
 UPDATE_RULES: dict[str, UpdateRule] = {
-    "sgd": UpdateRule(sgd, 0.01),
-    "nag": UpdateRule(nag, 0.01),
-    "momentum": UpdateRule(nag, 0.01),
-    "rmsprop": UpdateRule(rmsprop, 0.001),
-    "adagrad": UpdateRule(adagrad, 0.01),
-    "adadelta": UpdateRule(adadelta, 1.0),
-    "adam": UpdateRule(adam, 0.001),
+    "sgd": UpdateRule(sgd, 0.01, "update_sgd"),
+    "nag": UpdateRule(nag, 0.01, "update_nag"),
+    "momentum": UpdateRule(nag, 0.01, "update_nag"),
+    "rmsprop": UpdateRule(rmsprop, 0.001, "update_rmsprop"),
+    "adagrad": UpdateRule(adagrad, 0.01, "update_adagrad"),
+    "adadelta": UpdateRule(adadelta, 1.0, "update_adadelta"),
+    "adam": UpdateRule(adam, 0.001, "update_adam"),
 }
 
 
@@ -305,7 +308,9 @@ class SGD:
         """Return learning rate, momentum, and the number of the next update, counted from 1."""
         return [self.lr_rule.value, self.momentum_rule.value, self.n_updates + 1]
 
-    def updates(self, loss, params: Sequence, constrain: Callable | None = None) -> list[tuple]:
+    def updates(
+        self, loss, params: Sequence, constrain: Callable | None = None, decay: Callable | None = None
+    ) -> list[tuple]:
         """Return the pairs (shared variable, new value) of one update.
 
         Parameters
@@ -315,18 +320,37 @@ class SGD:
             What to change.
         constrain : callable, optional
             ``constrain(param, new_value)`` returns what to store instead.
+        decay : callable, optional
+            ``decay(param)`` returns the factors (l1, l2) of penalties to add to `loss`: ``l1 * sum(abs(param)) + l2 *
+            sum(param**2)``.
         """
         gradients = engine.grad(loss, list(params), disconnected_inputs="ignore")
+        decays = [(0.0, 0.0) if decay is None else decay(param) for param in params]
+        if self.max_grad_norm is not None or self.update_rule.kernel is None:
+            gradients = [add_decay(*each) for each in zip(gradients, params, decays, strict=True)]
+            decays = [(0.0, 0.0)] * len(decays)
         if self.max_grad_norm is not None:
             gradients = limit_norm(gradients, self.max_grad_norm)
-        pairs = []
-        for param, gradient in zip(params, gradients, strict=True):
-            kept = {name: self._array(name, param) for name in self.update_rule.arrays}
-            step, new = self.update_rule.function(gradient, self.rate, self.momentum, self.time, **kept)
-            value = param + step
-            pairs.append((param, value if constrain is None else constrain(param, value)))
-            pairs += [(kept[name], new[name]) for name in kept]
-        return [(variable, tensor.cast(value, variable.dtype)) for variable, value in pairs]
+        gradients = [tensor.cast(gradient, param.dtype) for gradient, param in zip(gradients, params, strict=True)]
+        kept = [[self._array(name, param) for name in self.update_rule.arrays] for param in params]
+        variables = [variable for param, arrays in zip(params, kept, strict=True) for variable in (param, *arrays)]
+        new = dict(zip(variables, self._new_values(params, gradients, kept, decays), strict=True))
+        for param in params if constrain is not None else ():
+            new[param] = constrain(param, new[param])
+        return [(variable, tensor.cast(value, variable.dtype)) for variable, value in new.items()]
+
+    def _new_values(self, params: Sequence, gradients: Sequence, kept: Sequence, decays: Sequence) -> list:
+        """Return the new value of each parameter, followed by those of the arrays that are kept for it."""
+        rule, scalars = self.update_rule, (self.rate, self.momentum, self.time)
+        each = list(zip(params, gradients, kept, strict=True))
+        if rule.kernel is not None and params:
+            inputs = [variable for param, gradient, arrays in each for variable in (param, gradient, *arrays)]
+            return Update(rule.function, rule.kernel, len(rule.arrays), decays)(*scalars, *inputs, return_list=True)
+        values = []
+        for param, gradient, arrays in each:
+            step, new = rule.function(gradient, *scalars, *arrays)
+            values += [param + step, *new.values()]
+        return values
 
     def _array(self, name: str, param):
         """Return the shared variable in which the update rule keeps `name` for `param`; make it if need be."""
@@ -364,6 +388,16 @@ class SGD:
     def __str__(self) -> str:
         text = f"{self.sgd_type}, learning rate {self.lr_rule}"
         return text + (f", momentum {self.momentum_rule}" if self.update_rule.function is nag else "")
+
+
+def add_decay(gradient, param, factors: tuple[float, float]):
+    """Add to a symbolic gradient that of ``l1 * sum(abs(param)) + l2 * sum(param**2)``."""
+    l1, l2 = factors
+    if l1:
+        gradient = gradient + l1 * tensor.sgn(param)
+    if l2:
+        gradient = gradient + 2 * l2 * param
+    return gradient
 
 
 def limit_norm(gradients: Sequence, max_norm: float) -> list:

@@ -273,7 +273,7 @@ class Trainer:
         network = self.network
         loss = network.loss(self.settings.train_loss, training=True)
         params = [network.params[name] for name in network.trainable]
-        updates = self.sgd.updates(loss + network.penalty(), params, network.constrain)
+        updates = self.sgd.updates(loss + network.penalty(), params, network.constrain, network.decay)
         inputs = [network.x, network.y, network.position, *self.sgd.inputs]
         return engine.function(inputs, loss, updates=updates, on_unused_input="ignore")
 

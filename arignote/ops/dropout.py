@@ -6,12 +6,11 @@ in the training run and the number of the unit. Nothing is stored between calls,
 once more, and any mask can be computed anywhere.
 """
 
-import zlib
-from pathlib import Path
-
 import numpy as np
 
-from arignote.engine import Apply, COp, disconnected_type, tensor
+from arignote import native
+from arignote.engine import Apply, disconnected_type, tensor
+from arignote.ops.base import KernelOp, room
 
 # Counters are taken in groups: 16 neighbouring counters give 4 numbers each, used word by word. A vector unit can then
 # compute a whole group at once, and write it in order.
@@ -64,17 +63,12 @@ def random_words(key: np.ndarray, position: np.ndarray, n: int) -> np.ndarray:
     return words.reshape(WORDS, n_groups, LANES).transpose(1, 0, 2).ravel()[:n]
 
 
-class Dropout(COp):
+class Dropout(KernelOp):
     """Set a fraction of an array to zero, and scale the rest up so that its mean stays.
 
     Inputs: the array; the fraction to drop, a float64 scalar in [0, 1); a key of two 32-bit words and a position of
     three, both as int64 vectors. The output is ``array * mask / (1 - fraction)``.
     """
-
-    __props__ = ()
-
-    def __init__(self):
-        super().__init__([str(Path(__file__).with_suffix(".c"))], "APPLY_SPECIFIC(dropout)")
 
     def make_node(self, array, fraction, key, position):
         array = tensor.as_tensor_variable(array)
@@ -83,29 +77,24 @@ class Dropout(COp):
         position = tensor.cast(tensor.as_tensor_variable(position), "int64")
         return Apply(self, [array, fraction, key, position], [array.type()])
 
-    def perform(self, node, inputs, output_storage, params=None):
-        array, fraction, key, position = inputs
+    def run(self, outputs, array, fraction, key, position):
+        array = np.ascontiguousarray(array)
+        native.kernels().dropout(room(outputs[0], array.shape, array.dtype), array, key, position, float(fraction))
+
+    def reference(self, array, fraction, key, position):
         words = random_words(key, position, array.size).reshape(array.shape)
         scale = array.dtype.type(1.0 / (1.0 - fraction))
-        output_storage[0][0] = np.where(words >= fraction * 2.0**32, array * scale, array.dtype.type(0))
+        return (np.where(words >= fraction * 2.0**32, array * scale, array.dtype.type(0)),)
 
     def connection_pattern(self, node):
         return [[True], [False], [False], [False]]
 
-    def grad(self, inputs, output_gradients):
+    def L_op(self, inputs, outputs, output_gradients):
         disconnected = [disconnected_type() for _ in inputs[1:]]
         return [self(output_gradients[0], *inputs[1:]), *disconnected]
 
     def infer_shape(self, node, shapes):
         return [shapes[0]]
-
-    def c_compile_args(self):
-        return ["-O3", "-fopenmp-simd"]
-
-    def c_code_cache_version(self):
-        # The engine's own version hashes text with Python's hash, which differs from process to process: nothing
-        # would ever be found in the compile cache.
-        return tuple(zlib.crc32(code.encode()) for code in self.func_codes)
 
 
 dropout = Dropout()

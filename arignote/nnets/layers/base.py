@@ -195,8 +195,12 @@ class Layer:
         return twin
 
     def penalty(self):
-        """Return what the layer adds to the training loss, symbolic, or 0."""
+        """Return what the layer adds to the training loss, beside `decay`, symbolic, or 0."""
         return 0
+
+    def decay(self, name: str) -> tuple[float, float]:
+        """Return the factors (l1, l2) of a parameter: the loss gains ``l1 * sum(abs(W)) + l2 * sum(W**2)``."""
+        return 0.0, 0.0
 
     def constrain(self, name: str, value):
         """Return the new `value` of a parameter after an update, symbolic, changed to keep the layer's limits."""
@@ -263,14 +267,8 @@ class WeightLayer(Layer, abstract=True):
                     f"{checks.suggestion(beginning, self.params)}"
                 )
 
-    def penalty(self):
-        total = 0
-        for name in self.weights:
-            if self.l1:
-                total += self.l1 * abs(self.params[name]).sum()
-            if self.l2:
-                total += self.l2 * (self.params[name] ** 2).sum()
-        return total
+    def decay(self, name):
+        return (self.l1, self.l2) if name in self.weights else (0.0, 0.0)
 
     def constrain(self, name, value):
         if self.maxnorm is None or name not in self.weights:

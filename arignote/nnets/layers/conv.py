@@ -5,11 +5,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from arignote.engine import convolve
 from arignote.nnets.layers.dense import ActivatedLayer
+from arignote.ops import convolve
 from arignote.util import checks
-
-PER_CHANNEL = ("x", 0, "x", "x")
 
 
 class ConvLayer(ActivatedLayer):
@@ -70,7 +68,7 @@ class ConvLayer(ActivatedLayer):
 
     def expression(self, x):
         z = convolve(self.as_bc01(x), self.params["W"], self.stride)
-        return self.as_layout(self.activate(z, PER_CHANNEL))
+        return self.as_layout(self.activate(z))
 
 
 class ConvMaxoutLayer(ConvLayer):
@@ -162,7 +160,7 @@ class MLPConvLayer(ConvLayer):
         h = self.as_bc01(x)
         for i in range(len(self.n_units) + 1):
             z = convolve(h, self.params[f"W{i}"], self.stride if i == 0 else (1, 1))
-            h = self.activate(z, PER_CHANNEL, suffix=str(i))
+            h = self.activate(z, suffix=str(i))
         return self.as_layout(h)
 
 

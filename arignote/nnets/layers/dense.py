@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from arignote.engine import tensor
+from arignote import ops
 from arignote.nnets import activations
 from arignote.nnets.layers.base import WeightLayer
 from arignote.util import checks
@@ -33,19 +33,17 @@ class ActivatedLayer(WeightLayer, abstract=True):
         for name, start in self._activation.learned.items():
             self.add_param(f"{name}{suffix}", lambda rng, start=start: np.full(n_units, start), (n_units,))
 
-    def activate(self, z, axes: tuple, suffix: str = ""):
-        """Add the bias to `z` and apply the activation.
-
-        `axes` is the pattern that shapes one value a unit to fit `z`: ("x", 0) for vectors, ("x", 0, "x", "x") for
-        images.
-        """
-        z = z + self.params[f"b{suffix}"].dimshuffle(*axes)
+    def activate(self, z, suffix: str = ""):
+        """Add the bias to `z`, of shape (n, units) or (n, units, rows, columns), and apply the activation."""
+        bias = self.params[f"b{suffix}"]
+        learned = {name: self.params[f"{name}{suffix}"] for name in self._activation.learned}
         if self.n_pieces > 1:
-            n_units = z.shape[1] // self.n_pieces
-            pieces = tensor.split(z, [n_units] * self.n_pieces, self.n_pieces, axis=1)
-            return self._activation.function(pieces)
-        learned = {name: self.params[f"{name}{suffix}"].dimshuffle(*axes) for name in self._activation.learned}
-        return self._activation.function(z, **learned)
+            return ops.maxout(z, bias, self.n_pieces)
+        if self.activation in activations.BUILT_IN:
+            return ops.activate(self.activation, z, bias, *learned.values())
+        per_unit = ("x", 0, *"x" * (z.ndim - 2))
+        learned = {name: values.dimshuffle(*per_unit) for name, values in learned.items()}
+        return self._activation.function(z + bias.dimshuffle(*per_unit), **learned)
 
 
 class FCLayer(ActivatedLayer):
@@ -89,7 +87,7 @@ class FCLayer(ActivatedLayer):
         self.add_unit_params(self.n_units)
 
     def expression(self, x):
-        return self.activate(tensor.dot(as_vectors(x, self.input_shape), self.params["W"]), ("x", 0))
+        return self.activate(ops.matmul(as_vectors(x, self.input_shape), self.params["W"]))
 
 
 class FCMaxoutLayer(FCLayer):
@@ -125,4 +123,4 @@ class FCMaxoutLayer(FCLayer):
 
 def as_vectors(x, input_shape: tuple[int, ...]):
     """Return a batch of examples of any shape as a matrix with a row for each example."""
-    return x if len(input_shape) == 1 else x.reshape((x.shape[0], int(np.prod(input_shape))))
+    return x if len(input_shape) == 1 else ops.flatten(x)

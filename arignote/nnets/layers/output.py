@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from arignote.engine import binary_cross_entropy, cross_entropy, sigmoid, softmax, tensor
+from arignote.engine import binary_cross_entropy, sigmoid, tensor
 from arignote.nnets.layers.base import Layer, WeightLayer
 from arignote.nnets.layers.dense import as_vectors
+from arignote.ops import activate, fraction_wrong, matmul, mean_nll, softmax
 from arignote.util import checks
 
 
@@ -30,11 +31,11 @@ class OutputLayer(Layer, abstract=True):
 
     def nll(self, y):
         """Return the mean negative log likelihood of the labels."""
-        return cross_entropy(self.output, y).mean()
+        return mean_nll(self.output, y)
 
     def error(self, y):
         """Return the fraction of examples whose most probable class is not their label."""
-        return tensor.neq(tensor.argmax(self.output, axis=1), y).mean()
+        return fraction_wrong(self.output, y)
 
     def losses(self) -> list[str]:
         """Return the names of this layer's losses: its methods with the signature ``loss(self, y)``."""
@@ -140,7 +141,7 @@ class WeightedOutputLayer(OutputLayer, WeightLayer, abstract=True):
 
     def linear(self, x):
         """Return ``x @ W + b``."""
-        return tensor.dot(as_vectors(x, self.input_shape), self.params["W"]) + self.params["b"]
+        return activate("linear", matmul(as_vectors(x, self.input_shape), self.params["W"]), self.params["b"])
 
 
 class ClassificationOutputLayer(WeightedOutputLayer):

@@ -2,9 +2,10 @@
 
 from functools import reduce
 
-from arignote.engine import max_pool, tensor
+from arignote.engine import tensor
 from arignote.nnets.layers.base import Layer
 from arignote.nnets.layers.conv import positions
+from arignote.ops import max_pool
 from arignote.util import checks
 
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from arignote import engine
 from arignote.nnets.layers import LAYERS, Layer, WeightLayer
 from arignote.nnets.nets import NNClassifier
 
@@ -97,14 +96,23 @@ def test_maxnorm_bounds_each_filter_of_a_convolution():
     np.testing.assert_allclose(norms, 0.1, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "norm"), [("l1", lambda W: np.abs(W).sum()), ("l2", lambda W: (W**2).sum())])
-def test_weight_decay_is_a_sum_over_the_weights_alone(kind, norm, float64, quick):
-    classifier = NNClassifier(
-        [["FCLayer", {"n_units": 4, kind: 0.25}], ["ClassificationOutputLayer", {"n_classes": 3}]], n_in=5, rng=1
-    )
-    classifier.set_trainable_params({"fc1.b": np.arange(4)})
-    found = engine.function([], classifier.network.penalty())()
-    np.testing.assert_allclose(found, 0.25 * norm(classifier.params["fc1.W"].get_value()))
+@pytest.mark.parametrize(("kind", "gradient"), [("l1", np.sign), ("l2", lambda W: 2 * W)])
+@pytest.mark.parametrize("bound", [None, 1e6])
+def test_weight_decay_pulls_at_the_weights_alone(kind, gradient, bound):
+    def trained(strength):
+        defs = [["FCLayer", {"n_units": 4, kind: strength}], ["ClassificationOutputLayer", {"n_classes": 3}]]
+        classifier = NNClassifier(defs, n_in=5, rng=1)
+        classifier.set_trainable_params({"fc1.b": np.arange(4)})
+        before = classifier.network.get_values()
+        rate = {"rule": "const", "initial_value": 0.5}
+        X, y = np.ones((6, 5)), np.arange(6) % 3
+        classifier.fit(X, y, n_epochs=1, batch_size=6, sgd_type="sgd", lr_rule=rate, sgd_max_grad_norm=bound)
+        return before, classifier.network.get_values()
+
+    (before, without), (_, decayed) = trained(0.0), trained(0.25)
+    expected = without["fc1.W"] - 0.5 * 0.25 * gradient(before["fc1.W"])
+    np.testing.assert_allclose(decayed["fc1.W"], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(decayed["fc1.b"], without["fc1.b"])
 
 
 def test_fixed_parameters_stay(quick):
@@ -132,6 +140,5 @@ def test_weight_layer_is_open_to_users(quick):
             return x * self.params["W"]
 
     net = NNClassifier([[DiagonalLayer, {"l2": 0.1}], ["ClassificationOutputLayer", {"n_classes": 2}]], n_in=3, rng=0)
-    penalty = engine.function([], net.network.penalty())()
-    np.testing.assert_allclose(penalty, 0.1 * (net.params["layer1.W"].get_value() ** 2).sum(), rtol=1e-5)
+    assert net.network.decay(net.params["layer1.W"]) == (0.0, 0.1)
     del LAYERS["DiagonalLayer"]

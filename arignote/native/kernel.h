@@ -1,0 +1,76 @@
+/* What a kernel is: a function of arrays and numbers that needs neither Python nor numpy.
+
+   A source file beside an Op defines its kernels with KERNEL(name) { ... }. The module of native/module.cpp offers each
+   of them to Python under its name, checks that arrays are contiguous, and releases the lock of the interpreter. */
+#pragma once
+#include <omp.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace arignote {
+
+struct Array {
+  void* data;
+  const intptr_t* shape;
+  int ndim;
+  char type; /* numpy's letter: f, d, B, i, l */
+
+  int64_t size() const {
+    int64_t product = 1;
+    for (int i = 0; i < ndim; i++) product *= shape[i];
+    return product;
+  }
+};
+
+/* The arrays and the numbers of a call, each in the order in which they were given. */
+struct Arguments {
+  const Array* arrays;
+  int n_arrays;
+  const double* numbers;
+  int n_numbers;
+
+  const Array& array(int i) const {
+    if (i >= n_arrays) throw std::invalid_argument("an array is missing");
+    return arrays[i];
+  }
+  /* The elements of array i, of which there must be as many as `size`. */
+  template <class T>
+  T* data(int i, int64_t size) const {
+    const Array& found = array(i);
+    if (found.size() != size)
+      throw std::invalid_argument("array " + std::to_string(i) + " has " + std::to_string(found.size()) +
+                                  " elements; need " + std::to_string(size));
+    return static_cast<T*>(found.data);
+  }
+  double number(int i) const {
+    if (i >= n_numbers) throw std::invalid_argument("a number is missing");
+    return numbers[i];
+  }
+  int64_t whole(int i) const { return static_cast<int64_t>(number(i)); }
+};
+
+using Kernel = void (*)(const Arguments&);
+
+struct Registration {
+  Registration(const char* name, Kernel kernel);
+};
+
+/* Call `function<float>` or `function<double>`, as array `i` has it. */
+#define BY_FLOAT_TYPE(i, function, ...)                                                                              \
+  do {                                                                                                               \
+    if (args.array(i).type == 'f')                                                                                   \
+      function<float>(__VA_ARGS__);                                                                                  \
+    else if (args.array(i).type == 'd')                                                                              \
+      function<double>(__VA_ARGS__);                                                                                 \
+    else                                                                                                             \
+      throw std::invalid_argument("need float32 or float64");                                                        \
+  } while (0)
+
+}  // namespace arignote
+
+#define KERNEL(name)                                                                                                 \
+  static void name(const arignote::Arguments& args);                                                                 \
+  static arignote::Registration name##_registration(#name, name);                                                    \
+  static void name(const arignote::Arguments& args)

@@ -1,0 +1,218 @@
+/* Activations with their bias, and gradients, on matrices with a column for each unit. */
+#include <cmath>
+#include <vector>
+
+#include "../native/kernel.h"
+
+using namespace arignote;
+
+/* Each activation: its value at x; its slope there; its derivatives with respect to what it learns, a and b, which
+   every unit has its own of. Without branches, for vector instructions; NaN stays NaN. */
+struct Linear {
+  static const int n_learned = 0;
+  template <class T> static T value(T x, T, T) { return x; }
+  template <class T> static T slope(T, T, T) { return 1; }
+  template <class T> static T by_a(T, T, T) { return 0; }
+  template <class T> static T by_b(T, T, T) { return 0; }
+};
+struct Tanh : Linear {
+  template <class T> static T value(T x, T, T) { return std::tanh(x); }
+  template <class T> static T slope(T x, T, T) { T y = std::tanh(x); return 1 - y * y; }
+};
+struct AbsTanh : Linear {
+  template <class T> static T value(T x, T, T) { return std::fabs(std::tanh(x)); }
+  template <class T> static T slope(T x, T, T) { T y = std::tanh(x); return (x < 0 ? -1 : 1) * (1 - y * y); }
+};
+struct Sigmoid : Linear {
+  template <class T> static T value(T x, T, T) { return 1 / (1 + std::exp(-x)); }
+  template <class T> static T slope(T x, T, T) { T y = 1 / (1 + std::exp(-x)); return y * (1 - y); }
+};
+struct Relu : Linear {
+  template <class T> static T value(T x, T, T) { return x < 0 ? 0 : x; }
+  template <class T> static T slope(T x, T, T) { return x > 0 ? 1 : 0; }
+};
+struct Prelu { /* a is the slope */
+  static const int n_learned = 1;
+  template <class T> static T value(T x, T a, T) { return x * (x > 0 ? 1 : a); }
+  template <class T> static T slope(T x, T a, T) { return x > 0 ? 1 : a; }
+  template <class T> static T by_a(T x, T, T) { return x > 0 ? 0 : x; }
+  template <class T> static T by_b(T, T, T) { return 0; }
+};
+struct PreluShelf { /* a is the slope, b the shelf */
+  static const int n_learned = 2;
+  template <class T> static T value(T x, T a, T b) {
+    T above = x - b, below = x + b;
+    return (above < 0 ? 0 : above) + a * (below > 0 ? 0 : below);
+  }
+  template <class T> static T slope(T x, T a, T b) { return (x - b > 0 ? 1 : 0) + (x + b < 0 ? a : 0); }
+  template <class T> static T by_a(T x, T, T b) { T below = x + b; return below < 0 ? below : 0; }
+  template <class T> static T by_b(T x, T a, T b) { return (x + b < 0 ? a : 0) - (x - b > 0 ? 1 : 0); }
+};
+
+/* arrays: out, z, bias, learned ... */
+template <class T, class F>
+static void forward(const Arguments& args, int64_t n_rows, int64_t n_units) {
+  int64_t size = n_rows * n_units;
+  T* out = args.data<T>(0, size);
+  const T *z = args.data<T>(1, size), *bias = args.data<T>(2, n_units);
+  const T* a = F::n_learned > 0 ? args.data<T>(3, n_units) : bias;
+  const T* b = F::n_learned > 1 ? args.data<T>(4, n_units) : bias;
+#pragma omp parallel for schedule(static) if (size > 8192)
+  for (int64_t row = 0; row < n_rows; row++) {
+    const T* from = z + row * n_units;
+    T* to = out + row * n_units;
+#pragma omp simd
+    for (int64_t unit = 0; unit < n_units; unit++) {
+      to[unit] = F::value(from[unit] + bias[unit], a[unit], b[unit]);
+    }
+  }
+}
+
+/* In how many blocks rows are summed up: never depends on the number of threads, so that sums do not either. */
+static int64_t count_blocks(int64_t n_rows) { return n_rows < 8 ? 1 : n_rows < 512 ? n_rows / 8 : 64; }
+
+/* Add up `n_blocks` partial sums of `n` values each, in order. */
+template <class T>
+static void add_up(const std::vector<T>& partial, int64_t n_blocks, int64_t first, int64_t stride, int64_t n, T* out) {
+  for (int64_t i = 0; i < n; i++) out[i] = 0;
+  for (int64_t block = 0; block < n_blocks; block++) {
+    const T* from = partial.data() + block * stride + first;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] += from[i];
+  }
+}
+
+/* arrays: gradient of z, of the bias, of each learned; gradient of the output, z, bias, learned ... */
+template <class T, class F>
+static void backward(const Arguments& args, int64_t n_rows, int64_t n_units) {
+  const int n_learned = F::n_learned, n_sums = 1 + n_learned;
+  int64_t size = n_rows * n_units, n_blocks = count_blocks(n_rows);
+  T* out = args.data<T>(0, size);
+  const T *gradient = args.data<T>(1 + n_sums, size), *z = args.data<T>(2 + n_sums, size);
+  const T* bias = args.data<T>(3 + n_sums, n_units);
+  const T* a = n_learned > 0 ? args.data<T>(4 + n_sums, n_units) : bias;
+  const T* b = n_learned > 1 ? args.data<T>(5 + n_sums, n_units) : bias;
+  std::vector<T> partial(n_blocks * n_sums * n_units, 0);
+#pragma omp parallel for schedule(static) if (size > 8192)
+  for (int64_t block = 0; block < n_blocks; block++) {
+    T* sums = partial.data() + block * n_sums * n_units;
+    T *a_sums = sums + (n_learned > 0 ? n_units : 0), *b_sums = sums + (n_learned > 1 ? 2 * n_units : 0);
+    for (int64_t row = n_rows * block / n_blocks; row < n_rows * (block + 1) / n_blocks; row++) {
+      const T *g = gradient + row * n_units, *x = z + row * n_units;
+      T* to = out + row * n_units;
+#pragma omp simd
+      for (int64_t unit = 0; unit < n_units; unit++) {
+        T value = x[unit] + bias[unit], change = g[unit] * F::slope(value, a[unit], b[unit]);
+        to[unit] = change;
+        sums[unit] += change;
+        if (n_learned > 0) a_sums[unit] += g[unit] * F::by_a(value, a[unit], b[unit]);
+        if (n_learned > 1) b_sums[unit] += g[unit] * F::by_b(value, a[unit], b[unit]);
+      }
+    }
+  }
+  for (int i = 0; i < n_sums; i++)
+    add_up(partial, n_blocks, i * n_units, n_sums * n_units, n_units, args.data<T>(1 + i, n_units));
+}
+
+/* The numbers of the activations, which activate.py knows them by. */
+#define BY_ACTIVATION(number, function, T, ...)                                                                      \
+  switch (number) {                                                                                                  \
+    case 0: return function<T, Linear>(__VA_ARGS__);                                                                 \
+    case 1: return function<T, Tanh>(__VA_ARGS__);                                                                   \
+    case 2: return function<T, AbsTanh>(__VA_ARGS__);                                                                \
+    case 3: return function<T, Sigmoid>(__VA_ARGS__);                                                                \
+    case 4: return function<T, Relu>(__VA_ARGS__);                                                                   \
+    case 5: return function<T, Prelu>(__VA_ARGS__);                                                                  \
+    case 6: return function<T, PreluShelf>(__VA_ARGS__);                                                             \
+    default: throw std::invalid_argument("no such activation");                                                      \
+  }
+
+template <class T>
+static void any_forward(const Arguments& args, int64_t number, int64_t n_rows, int64_t n_units) {
+  BY_ACTIVATION(number, forward, T, args, n_rows, n_units)
+}
+
+template <class T>
+static void any_backward(const Arguments& args, int64_t number, int64_t n_rows, int64_t n_units) {
+  BY_ACTIVATION(number, backward, T, args, n_rows, n_units)
+}
+
+/* Number: which activation. */
+KERNEL(activate) {
+  int64_t n_units = args.array(2).size(), n_rows = n_units ? args.array(1).size() / n_units : 0;
+  BY_FLOAT_TYPE(1, any_forward, args, args.whole(0), n_rows, n_units);
+}
+
+KERNEL(activate_gradient) {
+  int64_t n_units = args.array(1).size(), n_rows = n_units ? args.array(0).size() / n_units : 0;
+  BY_FLOAT_TYPE(0, any_backward, args, args.whole(0), n_rows, n_units);
+}
+
+/* The largest of n_pieces columns that lie n_units apart; which of them is left in `piece`. NaN is largest. */
+template <class T>
+static inline T largest(const T* z, const T* bias, int64_t n_units, int64_t n_pieces, int64_t* piece) {
+  T best = z[0] + bias[0];
+  *piece = 0;
+  for (int64_t j = 1; j < n_pieces; j++) {
+    T value = z[j * n_units] + bias[j * n_units];
+    if (value > best || value != value) {
+      best = value;
+      *piece = j;
+    }
+  }
+  return best;
+}
+
+template <class T>
+static void maxout_forward(const Arguments& args, int64_t n_pieces) {
+  int64_t n_units = args.array(2).size() / n_pieces, width = n_units * n_pieces;
+  int64_t n_rows = width ? args.array(1).size() / width : 0;
+  T* out = args.data<T>(0, n_rows * n_units);
+  const T *z = args.data<T>(1, n_rows * width), *bias = args.data<T>(2, width);
+#pragma omp parallel for schedule(static) if (n_rows * width > 8192)
+  for (int64_t row = 0; row < n_rows; row++) {
+    T* to = out + row * n_units;
+    const T* from = z + row * width;
+    for (int64_t unit = 0; unit < n_units; unit++) to[unit] = from[unit] + bias[unit];
+    for (int64_t j = 1; j < n_pieces; j++) {
+      const T *piece = from + j * n_units, *b = bias + j * n_units;
+#pragma omp simd
+      for (int64_t unit = 0; unit < n_units; unit++) {
+        T value = piece[unit] + b[unit];
+        to[unit] = value > to[unit] || value != value ? value : to[unit];
+      }
+    }
+  }
+}
+
+template <class T>
+static void maxout_backward(const Arguments& args, int64_t n_pieces) {
+  int64_t width = args.array(1).size(), n_units = width / n_pieces;
+  int64_t n_rows = width ? args.array(0).size() / width : 0, n_blocks = count_blocks(n_rows);
+  T *out = args.data<T>(0, n_rows * width), *bias_out = args.data<T>(1, width);
+  const T *gradient = args.data<T>(2, n_rows * n_units), *z = args.data<T>(3, n_rows * width);
+  const T* bias = args.data<T>(4, width);
+  std::vector<T> partial(n_blocks * width, 0);
+#pragma omp parallel for schedule(static) if (n_rows * width > 8192)
+  for (int64_t block = 0; block < n_blocks; block++) {
+    T* sums = partial.data() + block * width;
+    for (int64_t row = n_rows * block / n_blocks; row < n_rows * (block + 1) / n_blocks; row++) {
+      const T *from = z + row * width, *g = gradient + row * n_units;
+      T* to = out + row * width;
+      for (int64_t i = 0; i < width; i++) to[i] = 0;
+      for (int64_t unit = 0; unit < n_units; unit++) {
+        int64_t piece;
+        largest(from + unit, bias + unit, n_units, n_pieces, &piece);
+        to[piece * n_units + unit] = g[unit];
+        sums[piece * n_units + unit] += g[unit];
+      }
+    }
+  }
+  add_up(partial, n_blocks, 0, width, width, bias_out);
+}
+
+/* Arrays: out, z, bias. Number: how many pieces. */
+KERNEL(maxout) { BY_FLOAT_TYPE(1, maxout_forward, args, args.whole(0)); }
+
+/* Arrays: gradient of z, of the bias; gradient of the output, z, bias. */
+KERNEL(maxout_gradient) { BY_FLOAT_TYPE(0, maxout_backward, args, args.whole(0)); }

@@ -1,0 +1,224 @@
+"""Bias and activation in one pass, and their gradients in another.
+
+The activation's formulas stand twice: in ``activate.cpp``, and below in numpy.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from arignote import native
+from arignote.engine import Apply, tensor
+from arignote.ops.base import KernelOp, room, room_units_last, units_last
+
+
+@dataclass(frozen=True)
+class Formula:
+    """An activation in numpy, of ``x`` and of the parameters that each unit learns.
+
+    Parameters
+    ----------
+    number : int
+        Which one it is in ``activate.cpp``.
+    value : callable
+    slope : callable
+        The derivative with respect to x.
+    learned : sequence of callable, optional
+        The derivatives with respect to each learned parameter.
+    """
+
+    number: int
+    value: Callable
+    slope: Callable
+    learned: Sequence[Callable] = ()
+
+
+def _sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+FORMULAS: dict[str, Formula] = {
+    "linear": Formula(0, lambda x: x, np.ones_like),
+    "tanh": Formula(1, np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "abstanh": Formula(
+        2, lambda x: abs(np.tanh(x)), lambda x: np.where(x < 0, -1, 1).astype(x.dtype) * (1 - np.tanh(x) ** 2)
+    ),
+    "sigmoid": Formula(3, _sigmoid, lambda x: _sigmoid(x) * (1 - _sigmoid(x))),
+    "relu": Formula(4, lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype)),
+    "prelu": Formula(
+        5,
+        lambda x, slope: np.where(x > 0, x, slope * x),
+        lambda x, slope: np.where(x > 0, 1, slope),
+        [lambda x, slope: np.minimum(x, 0)],
+    ),
+    "prelu_shelf": Formula(
+        6,
+        lambda x, slope, shelf: np.maximum(x - shelf, 0) + slope * np.minimum(x + shelf, 0),
+        lambda x, slope, shelf: (x > shelf) + slope * (x < -shelf),
+        [
+            lambda x, slope, shelf: np.minimum(x + shelf, 0),
+            lambda x, slope, shelf: slope * (x < -shelf) - (x > shelf),
+        ],
+    ),
+}
+
+
+def _sum_to_units(array: np.ndarray) -> np.ndarray:
+    return array.sum(axis=tuple(axis for axis in range(array.ndim) if axis != 1))
+
+
+def _per_unit(values: np.ndarray, n_axes: int) -> np.ndarray:
+    """Shape one value a unit so that it fits (n, units, ...)."""
+    return values.reshape((1, -1) + (1,) * (n_axes - 2))
+
+
+class Activate(KernelOp):
+    """``activation(z + bias)`` on (n, units) or (n, units, rows, columns), with one bias a unit.
+
+    Inputs: z, bias, and what the activation learns for each unit.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`FORMULAS`.
+    """
+
+    __props__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def make_node(self, z, *per_unit):
+        inputs = [tensor.as_tensor_variable(variable) for variable in (z, *per_unit)]
+        return Apply(self, inputs, [inputs[0].type()])
+
+    def run(self, outputs, z, *per_unit):
+        out = room_units_last(outputs[0], z.shape, z.dtype)
+        native.kernels().activate(out, units_last(z), *per_unit, FORMULAS[self.name].number)
+
+    def reference(self, z, bias, *learned):
+        bias, *learned = (_per_unit(values, z.ndim) for values in (bias, *learned))
+        return (FORMULAS[self.name].value(z + bias, *learned),)
+
+    def L_op(self, inputs, outputs, output_gradients):
+        return list(ActivateGradient(self.name)(output_gradients[0], *inputs, return_list=True))
+
+    def infer_shape(self, node, shapes):
+        return [shapes[0]]
+
+
+class ActivateGradient(KernelOp):
+    """The gradients of :class:`Activate` for all of its inputs. Inputs: the output's gradient, and those inputs."""
+
+    __props__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def make_node(self, gradient, *inputs):
+        inputs = [tensor.as_tensor_variable(variable) for variable in inputs]
+        return Apply(self, [tensor.as_tensor_variable(gradient), *inputs], [variable.type() for variable in inputs])
+
+    def run(self, outputs, gradient, z, *per_unit):
+        out = room_units_last(outputs[0], z.shape, z.dtype)
+        sums = [room(cell, values.shape, z.dtype) for cell, values in zip(outputs[1:], per_unit, strict=True)]
+        number = FORMULAS[self.name].number
+        native.kernels().activate_gradient(out, *sums, units_last(gradient), units_last(z), *per_unit, number)
+
+    def reference(self, gradient, z, bias, *learned):
+        formula = FORMULAS[self.name]
+        bias, *learned = (_per_unit(values, z.ndim) for values in (bias, *learned))
+        x = z + bias
+        change = gradient * formula.slope(x, *learned)
+        return (change, _sum_to_units(change), *(_sum_to_units(gradient * d(x, *learned)) for d in formula.learned))
+
+
+class Maxout(KernelOp):
+    """The largest of several linear outputs of each unit, each with a bias of its own.
+
+    Inputs: z, of shape (n, n_pieces * units) or (n, n_pieces * units, rows, columns); and bias. Piece j of unit i is
+    number ``j * units + i``.
+
+    Parameters
+    ----------
+    n_pieces : int
+    """
+
+    __props__ = ("n_pieces",)
+
+    def __init__(self, n_pieces: int):
+        self.n_pieces = n_pieces
+
+    def make_node(self, z, bias):
+        z, bias = tensor.as_tensor_variable(z), tensor.as_tensor_variable(bias)
+        return Apply(self, [z, bias], [z.type()])
+
+    def run(self, outputs, z, bias):
+        shape = (z.shape[0], z.shape[1] // self.n_pieces, *z.shape[2:])
+        native.kernels().maxout(room_units_last(outputs[0], shape, z.dtype), units_last(z), bias, self.n_pieces)
+
+    def reference(self, z, bias):
+        return (self.pieces(z + _per_unit(bias, z.ndim)).max(axis=1),)
+
+    def pieces(self, x: np.ndarray) -> np.ndarray:
+        """Return `x` as (n, n_pieces, units, ...)."""
+        return x.reshape((x.shape[0], self.n_pieces, -1, *x.shape[2:]))
+
+    def L_op(self, inputs, outputs, output_gradients):
+        return list(MaxoutGradient(self.n_pieces)(output_gradients[0], *inputs, return_list=True))
+
+    def infer_shape(self, node, shapes):
+        n, width, *rest = shapes[0]
+        return [(n, width // self.n_pieces, *rest)]
+
+
+class MaxoutGradient(KernelOp):
+    """The gradients of :class:`Maxout`: the first of equal pieces has all. Inputs: the output's gradient, z, bias."""
+
+    __props__ = ("n_pieces",)
+
+    def __init__(self, n_pieces: int):
+        self.n_pieces = n_pieces
+
+    def make_node(self, gradient, z, bias):
+        z, bias = tensor.as_tensor_variable(z), tensor.as_tensor_variable(bias)
+        return Apply(self, [tensor.as_tensor_variable(gradient), z, bias], [z.type(), bias.type()])
+
+    def run(self, outputs, gradient, z, bias):
+        out = room_units_last(outputs[0], z.shape, z.dtype)
+        sums = room(outputs[1], bias.shape, z.dtype)
+        native.kernels().maxout_gradient(out, sums, units_last(gradient), units_last(z), bias, self.n_pieces)
+
+    def reference(self, gradient, z, bias):
+        pieces = Maxout(self.n_pieces).pieces(z + _per_unit(bias, z.ndim))
+        change = np.zeros_like(pieces)
+        np.put_along_axis(change, pieces.argmax(axis=1)[:, np.newaxis], gradient[:, np.newaxis], axis=1)
+        change = change.reshape(z.shape)
+        return change, _sum_to_units(change)
+
+
+def activate(name: str, z, bias, *learned):
+    """Return ``activation(z + bias)``, symbolic.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`FORMULAS`.
+    z : symbolic, shape (n, units) or (n, units, rows, columns)
+    bias, *learned : symbolic, shape (units,)
+
+    Examples
+    --------
+    >>> from arignote import engine
+    >>> z = engine.tensor.fmatrix()
+    >>> y = activate("relu", z, np.array([0, 1], "float32"))
+    >>> engine.function([z], y)(np.array([[-2, -2], [0.5, 0.5]], "float32")).tolist()
+    [[0.0, 0.0], [0.5, 1.5]]
+    """
+    return Activate(name)(z, bias, *learned)
+
+
+def maxout(z, bias, n_pieces: int):
+    """Return the largest of `n_pieces` linear outputs of each unit, symbolic; see :class:`Maxout`."""
+    return Maxout(n_pieces)(z, bias)

@@ -1,0 +1,95 @@
+"""What an Op of ours is: one computation in two forms, a kernel in C++ and the same in numpy.
+
+The numpy form says what is computed, is what the kernel is tested against, and serves where there is no compiler.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from arignote import native
+from arignote.engine import Op
+
+ALIGNMENT = 64  # bytes; a vector that the processor loads then lies in one line of its cache
+
+
+class KernelOp(Op):
+    """An Op that computes by a kernel, or in numpy."""
+
+    __props__: tuple = ()
+
+    @abstractmethod
+    def run(self, outputs: list, *inputs: np.ndarray) -> None:
+        """Compute by a kernel, and leave each output in the cell ``outputs[i][0]``, which may hold an earlier one."""
+
+    @abstractmethod
+    def reference(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Compute in numpy; return the outputs."""
+
+    def can_run(self, *inputs: np.ndarray) -> bool:
+        """Say whether there is a kernel for these inputs."""
+        return native.available()
+
+    def perform(self, node: Any, inputs: list, output_storage: list, params: Any = None) -> None:
+        if self.can_run(*inputs):
+            self.run(output_storage, *inputs)
+            return
+        for cell, value, variable in zip(output_storage, self.reference(*inputs), node.outputs, strict=True):
+            cell[0] = np.asarray(value, dtype=variable.dtype)
+
+    def make_thunk(self, node, storage_map, compute_map, no_recycling, impl=None):
+        # The engine would first look for C code of its own kind.
+        return self.make_py_thunk(node, storage_map, compute_map, no_recycling)
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return a new array, in C order, that begins where a line of the cache does."""
+    dtype = np.dtype(dtype)
+    n_bytes = dtype.itemsize
+    for size in shape:
+        n_bytes *= size
+    memory = np.empty(n_bytes + ALIGNMENT, np.uint8)
+    skip = -memory.__array_interface__["data"][0] % ALIGNMENT
+    return memory[skip : skip + n_bytes].view(dtype).reshape(shape)
+
+
+def room(cell: list, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return an array in C order to write an output to: the one in `cell` if it fits, else a new one, put there."""
+    found = cell[0]
+    if found is None or found.shape != shape or found.dtype != dtype or not found.flags.c_contiguous:
+        found = cell[0] = empty(shape, dtype)
+    return found
+
+
+def channels_last(images: np.ndarray) -> np.ndarray:
+    """Return images given as (n, channels, rows, columns) as (n, rows, columns, channels), in that order in memory.
+
+    Our Ops on images leave them so; then nothing is copied.
+    """
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+
+
+def room_channels_last(cell: list, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return room for images of `shape` (n, channels, rows, columns) as (n, rows, columns, channels).
+
+    What is put into `cell` has the axes of `shape`, and lies in memory in the other order.
+    """
+    n, channels, *size = shape
+    if cell[0] is not None and cell[0].shape == shape and cell[0].dtype == dtype:
+        found = cell[0].transpose(0, 2, 3, 1)
+        if found.flags.c_contiguous:
+            return found
+    found = empty((n, *size, channels), dtype)
+    cell[0] = found.transpose(0, 3, 1, 2)
+    return found
+
+
+def units_last(array: np.ndarray) -> np.ndarray:
+    """Return an array (n, units) or (n, units, rows, columns) with the units as last axis, in that order in memory."""
+    return channels_last(array) if array.ndim == 4 else np.ascontiguousarray(array)
+
+
+def room_units_last(cell: list, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return room for an array of `shape` (n, units) or (n, units, rows, columns), with the units as last axis."""
+    return room_channels_last(cell, shape, dtype) if len(shape) == 4 else room(cell, shape, dtype)

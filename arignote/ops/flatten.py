@@ -1,0 +1,50 @@
+"""Examples of any shape as vectors."""
+
+import numpy as np
+
+from arignote.engine import Apply, disconnected_type, tensor
+from arignote.ops.base import KernelOp
+
+
+class Flatten(KernelOp):
+    """Lay out each example as a vector, in C order of its axes."""
+
+    view_map = {0: [0]}  # the output may share memory with the input
+
+    def make_node(self, x):
+        x = tensor.as_tensor_variable(x)
+        return Apply(self, [x], [tensor.TensorType(x.dtype, (False, False))()])
+
+    def can_run(self, x):
+        return False  # numpy does it
+
+    def reference(self, x):
+        return (x.reshape(len(x), int(np.prod(x.shape[1:]))),)
+
+    def L_op(self, inputs, outputs, output_gradients):
+        return [Unflatten()(output_gradients[0], inputs[0])]
+
+
+class Unflatten(KernelOp):
+    """Give vectors the shape that they had. Inputs: the vectors; the examples, for their shape."""
+
+    view_map = {0: [0]}
+
+    def make_node(self, vectors, x):
+        vectors, x = tensor.as_tensor_variable(vectors), tensor.as_tensor_variable(x)
+        return Apply(self, [vectors, x], [tensor.TensorType(vectors.dtype, (False,) * x.ndim)()])
+
+    def can_run(self, vectors, x):
+        return False
+
+    def reference(self, vectors, x):
+        return (vectors.reshape(x.shape),)
+
+    def connection_pattern(self, node):
+        return [[True], [False]]
+
+    def L_op(self, inputs, outputs, output_gradients):
+        return [Flatten()(output_gradients[0]), disconnected_type()]
+
+
+flatten = Flatten()

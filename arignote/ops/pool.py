@@ -1,0 +1,122 @@
+"""Max pooling."""
+
+import numpy as np
+
+from arignote import native
+from arignote.engine import Apply, tensor
+from arignote.ops.base import KernelOp, channels_last, room_channels_last
+
+
+def _place_type(window: tuple[int, int]) -> str:
+    """Return the type of the number of a pixel in its window."""
+    return "uint8" if window[0] * window[1] <= 256 else "int32"
+
+
+class MaxPool(KernelOp):
+    """The largest value of each window of images (n, channels, rows, columns).
+
+    The second output is the number of the pixel that is largest in its window, counted by rows; the first of equals.
+
+    Parameters
+    ----------
+    window, stride : pair of int
+        Rows and columns of the windows, and their distance.
+    """
+
+    __props__ = ("window", "stride")
+
+    def __init__(self, window: tuple[int, int], stride: tuple[int, int]):
+        self.window, self.stride = tuple(window), tuple(stride)
+
+    def make_node(self, images):
+        images = tensor.as_tensor_variable(images)
+        places = tensor.TensorType(_place_type(self.window), (False,) * 4)()
+        return Apply(self, [images], [tensor.TensorType(images.dtype, (False,) * 4)(), places])
+
+    def shape_out(self, shape: tuple) -> tuple:
+        """Return the shape of the output for images of a shape."""
+        sizes = zip(shape[2:], self.window, self.stride, strict=True)
+        return (*shape[:2], *((n - size) // distance + 1 for n, size, distance in sizes))
+
+    def run(self, outputs, images):
+        shape = self.shape_out(images.shape)
+        out = room_channels_last(outputs[0], shape, images.dtype)
+        places = room_channels_last(outputs[1], shape, _place_type(self.window))
+        native.kernels().max_pool(out, places, channels_last(images), *self.window, *self.stride)
+
+    def reference(self, images):
+        rows, columns = self.shape_out(images.shape)[2:]
+        down, across = self.stride
+        pixels = [
+            images[:, :, i : i + down * (rows - 1) + 1 : down, j : j + across * (columns - 1) + 1 : across]
+            for i in range(self.window[0])
+            for j in range(self.window[1])
+        ]
+        return np.max(pixels, axis=0), np.argmax(pixels, axis=0)
+
+    def connection_pattern(self, node):
+        return [[True, False]]
+
+    def L_op(self, inputs, outputs, output_gradients):
+        return [MaxPoolGradient(self.window, self.stride)(output_gradients[0], outputs[1], inputs[0])]
+
+    def infer_shape(self, node, shapes):
+        return [self.shape_out(shapes[0])] * 2
+
+
+class MaxPoolGradient(KernelOp):
+    """The gradient of :class:`MaxPool`. Inputs: the output's gradient, the pixels' numbers; the images, for their size.
+
+    Parameters
+    ----------
+    window, stride : pair of int
+    """
+
+    __props__ = ("window", "stride")
+
+    def __init__(self, window: tuple[int, int], stride: tuple[int, int]):
+        self.window, self.stride = tuple(window), tuple(stride)
+
+    def make_node(self, gradient, places, images):
+        inputs = [tensor.as_tensor_variable(variable) for variable in (gradient, places, images)]
+        return Apply(self, inputs, [inputs[2].type()])
+
+    def run(self, outputs, gradient, places, images):
+        out = room_channels_last(outputs[0], images.shape, images.dtype)
+        gradient, places = channels_last(gradient), channels_last(places)
+        native.kernels().max_pool_gradient(out, gradient, places, *self.window, *self.stride)
+
+    def reference(self, gradient, places, images):
+        out = np.zeros(images.shape, images.dtype)
+        for index in np.ndindex(gradient.shape):
+            n, channel, row, column = index
+            i, j = divmod(int(places[index]), self.window[1])
+            out[n, channel, row * self.stride[0] + i, column * self.stride[1] + j] += gradient[index]
+        return (out,)
+
+    def infer_shape(self, node, shapes):
+        return [shapes[2]]
+
+
+def max_pool(images, window: tuple[int, int], stride: tuple[int, int]):
+    """Take the largest value of each window; rows and columns that fill no whole window are left out.
+
+    Parameters
+    ----------
+    images : symbolic, shape (n, channels, rows, columns)
+    window, stride : pair of int
+        Size and distance of the windows, in pixels.
+
+    Returns
+    -------
+    symbolic, shape (n, channels, (rows - window[0]) // stride[0] + 1, (columns - window[1]) // stride[1] + 1)
+
+    Examples
+    --------
+    >>> from arignote import engine
+    >>> images = engine.tensor.ftensor4()
+    >>> pool = engine.function([images], max_pool(images, (2, 2), (2, 2)))
+    >>> pool(np.arange(20, dtype="float32").reshape(1, 1, 4, 5)).tolist()
+    [[[[6.0, 8.0], [16.0, 18.0]]]]
+    """
+    return MaxPool(window, stride)(images)[0]

@@ -1,0 +1,140 @@
+"""Probabilities of classes, and what is wrong with them."""
+
+import numpy as np
+
+from arignote import native
+from arignote.engine import Apply, cross_entropy, disconnected_type, tensor
+from arignote.ops.base import KernelOp, room
+
+
+class Softmax(KernelOp):
+    """``exp(x) / sum(exp(x))`` of each row of a matrix."""
+
+    def make_node(self, x):
+        x = tensor.as_tensor_variable(x)
+        return Apply(self, [x], [x.type()])
+
+    def run(self, outputs, x):
+        native.kernels().softmax(room(outputs[0], x.shape, x.dtype), np.ascontiguousarray(x))
+
+    def reference(self, x):
+        powers = np.exp(x - x.max(axis=1, keepdims=True))
+        return (powers / powers.sum(axis=1, keepdims=True),)
+
+    def L_op(self, inputs, outputs, output_gradients):
+        return [SoftmaxGradient()(output_gradients[0], outputs[0])]
+
+    def infer_shape(self, node, shapes):
+        return shapes
+
+
+class SoftmaxGradient(KernelOp):
+    """The gradient of :class:`Softmax`. Inputs: the gradient of its output, and its output."""
+
+    def make_node(self, gradient, y):
+        y = tensor.as_tensor_variable(y)
+        return Apply(self, [tensor.as_tensor_variable(gradient), y], [y.type()])
+
+    def run(self, outputs, gradient, y):
+        out = room(outputs[0], y.shape, y.dtype)
+        native.kernels().softmax_gradient(out, np.ascontiguousarray(gradient), np.ascontiguousarray(y))
+
+    def reference(self, gradient, y):
+        return (y * (gradient - (gradient * y).sum(axis=1, keepdims=True)),)
+
+
+class SoftmaxNLL(KernelOp):
+    """The mean negative log likelihood of class numbers (int32) under the softmax of each row.
+
+    The second output is the gradient of the sum over the rows: the probabilities, minus 1 at the right class.
+    """
+
+    def make_node(self, x, labels):
+        x, labels = tensor.as_tensor_variable(x), tensor.as_tensor_variable(labels)
+        return Apply(self, [x, labels], [tensor.TensorType(x.dtype, ())(), x.type()])
+
+    def run(self, outputs, x, labels):
+        loss = np.empty((), x.dtype)
+        change = room(outputs[1], x.shape, x.dtype)
+        native.kernels().softmax_nll(loss, change, np.ascontiguousarray(x), np.ascontiguousarray(labels))
+        outputs[0][0] = loss
+
+    def reference(self, x, labels):
+        shifted = x - x.max(axis=1, keepdims=True)
+        log_sums = np.log(np.exp(shifted).sum(axis=1))
+        rows = np.arange(len(x))
+        change = np.exp(shifted - log_sums[:, np.newaxis])
+        loss = (log_sums - shifted[rows, labels]).mean()
+        change[rows, labels] -= 1
+        return loss, change
+
+    def connection_pattern(self, node):
+        return [[True, False], [False, False]]
+
+    def L_op(self, inputs, outputs, output_gradients):
+        return [Scale()(outputs[1], output_gradients[0]), disconnected_type()]
+
+    def infer_shape(self, node, shapes):
+        return [(), shapes[0]]
+
+
+class Scale(KernelOp):
+    """A matrix times a number, divided by how many rows it has."""
+
+    def make_node(self, matrix, number):
+        matrix = tensor.as_tensor_variable(matrix)
+        return Apply(self, [matrix, tensor.as_tensor_variable(number)], [matrix.type()])
+
+    def can_run(self, matrix, number):
+        return False  # numpy is fast enough for a column a class
+
+    def reference(self, matrix, number):
+        return (matrix * (number / len(matrix)),)
+
+
+class FractionWrong(KernelOp):
+    """The fraction of rows whose largest column is not the one that the label (int32) says."""
+
+    def make_node(self, x, labels):
+        x = tensor.as_tensor_variable(x)
+        return Apply(self, [x, tensor.as_tensor_variable(labels)], [tensor.TensorType(x.dtype, ())()])
+
+    def can_run(self, x, labels):
+        return False
+
+    def reference(self, x, labels):
+        return ((x.argmax(axis=1) != labels).mean(),)
+
+    def connection_pattern(self, node):
+        return [[False], [False]]
+
+    def infer_shape(self, node, shapes):
+        return [()]
+
+
+softmax = Softmax()
+fraction_wrong = FractionWrong()
+
+
+def mean_nll(probabilities, labels):
+    """Return the mean negative log likelihood of class numbers, symbolic.
+
+    If the probabilities are those of :class:`Softmax` it is computed from what went in there, and is exact even where
+    a probability is so small that it would be stored as 0.
+
+    Parameters
+    ----------
+    probabilities : symbolic, shape (n, n_classes)
+    labels : symbolic int32, shape (n,)
+
+    Examples
+    --------
+    >>> from arignote import engine
+    >>> x, labels = engine.tensor.fmatrix(), engine.tensor.ivector()
+    >>> loss = mean_nll(softmax(x), labels)
+    >>> float(engine.function([x, labels], loss)(np.array([[0, 200]], "float32"), np.array([0], "int32")))
+    200.0
+    """
+    if probabilities.owner is not None and isinstance(probabilities.owner.op, Softmax):
+        return SoftmaxNLL()(probabilities.owner.inputs[0], labels)[0]
+    return cross_entropy(probabilities, labels).mean()

@@ -1,0 +1,150 @@
+"""How kernels come to be, and what happens where they cannot."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from arignote import native
+from arignote.native import build
+
+ROOT = Path(__file__).parent.parent.parent
+TRAIN = """
+    import warnings
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        import numpy as np
+        from arignote import native
+        from arignote.nnets.nets import NNClassifier
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(60, 1, 6, 6)), rng.integers(2, size=60)
+        layers = [["InputImageLayer", {"n_images": 1, "n_pixels": 6}],
+                  ["ConvLayer", {"n_output_maps": 4, "filter_shape": 3}],
+                  ["MaxPool2DLayer", {"pool_shape": 2}], ["DropoutLayer", {"dropout_p": 0.1}],
+                  ["FCMaxoutLayer", {"n_units": 4}], ["ClassificationOutputLayer", {"n_classes": 2}]]
+        classifier = NNClassifier(layers, rng=0).fit(X, y, n_epochs=2, batch_size=20, sgd_type="adam")
+    print([str(w.message) for w in caught if w.category is RuntimeWarning])
+    print(repr(classifier.trainer.history[-1]["train_nll"]))
+"""
+
+
+def python(code, **environment):
+    """Run a program; return the lines that it prints."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def usual():
+    """Return what training says and gives with all kernels."""
+    warned, loss = python(TRAIN)
+    assert warned == "[]"
+    return float(loss)
+
+
+def test_without_onednn_convolutions_are_the_engines_after_one_warning(usual, tmp_path):
+    hidden = "from arignote.native import build\nbuild.onednn = lambda: None\n"
+    warned, loss = python(hidden + textwrap.dedent(TRAIN), ARIGNOTE_HIDE="1")
+    assert len(eval(warned)) == 1
+    assert "got no oneDNN" in warned and "pip install onednn-cpu-gomp" in warned
+    assert float(loss) == pytest.approx(usual, rel=1e-4)
+
+
+def test_without_a_compiler_numpy_computes_after_one_warning(usual):
+    warned, loss = python(TRAIN, PATH="/nowhere", THEANO_FLAGS="cxx=")
+    warned = [message for message in eval(warned) if "Arignote" in message]
+    assert len(warned) == 1
+    assert "got no C++ compiler" in warned[0] and "apt-get install g++" in warned[0]
+    assert float(loss) == pytest.approx(usual, rel=1e-4)
+
+
+def test_a_damaged_library_is_built_anew(tmp_path):
+    use = "from arignote import native; native.kernels().softmax; print(native.build.library_path())"
+    cache = {"XDG_CACHE_HOME": str(tmp_path)}
+    path = Path(python(use, **cache)[0])
+    assert path.is_relative_to(tmp_path)
+    path.write_bytes(b"damaged")
+    assert python(use, **cache) == [str(path)]
+    assert path.stat().st_size > 10_000
+
+
+def test_processes_that_build_at_once_and_one_that_is_killed_leave_a_whole_library(tmp_path):
+    use = "from arignote import native; print(native.kernels().__name__)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", use]
+    victim = subprocess.Popen(command, env=environment)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any(tmp_path.rglob("*.o")):
+        time.sleep(0.01)
+    victim.kill()
+    victim.wait()
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in both] == ["kernels\n"] * 2
+
+
+def test_the_library_belongs_to_sources_flags_processor_and_versions(monkeypatch, tmp_path):
+    paths = {build.library_path()}
+    for name, value in [
+        ("FLAGS", ["-O1"]),
+        ("sources", lambda: build.onednn() and [Path(build.__file__)]),
+        ("_processor", lambda: "another"),
+        ("onednn", lambda: None),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setattr(build, name, value)
+            paths.add(build.library_path())
+    assert len(paths) == 5
+
+
+def test_what_the_compiler_says_is_in_the_error(monkeypatch, tmp_path):
+    broken = tmp_path / "broken.cpp"
+    broken.write_text("int main() { return nothing; }")
+    monkeypatch.setattr(build, "sources", lambda: [broken])
+    with pytest.raises(build.BuildError, match="nothing"):
+        build.build(tmp_path / "kernels.so")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.cpp"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(build.BuildError, match="export XDG_CACHE_HOME"):
+        build.build(tmp_path / "file" / "kernels.so")
+
+
+def test_kernels_refuse_what_they_cannot_compute():
+    kernels = native.kernels()
+    x = np.ones((4, 3), "float32")
+    with pytest.raises(ValueError, match="contiguous"):
+        kernels.softmax(x, x[:, ::2])
+    with pytest.raises(RuntimeError, match="has 12 elements; need 8"):
+        kernels.softmax(x, np.ones((4, 2), "float32"))
+    with pytest.raises(RuntimeError, match="need float32 or float64"):
+        kernels.softmax(np.ones((4, 3), "int32"), np.ones((4, 3), "int32"))
+    with pytest.raises(RuntimeError, match="an array is missing"):
+        kernels.softmax(x)
+    with pytest.raises(TypeError):
+        kernels.dropout(x, x, "key")
+
+
+def test_number_of_threads(monkeypatch):
+    assert native.threads() == len(os.sched_getaffinity(0)) or "ARIGNOTE_THREADS" in os.environ
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert native.threads() == 3
+    monkeypatch.setenv("ARIGNOTE_THREADS", "5")
+    assert native.threads() == 5
+    monkeypatch.setattr(native, "n_threads", 1)
+    assert native.threads() == 1
+    with pytest.raises(ValueError, match="got -1 threads"):
+        native.set_threads(-1)
+
+
+def test_there_is_a_compiler_here():
+    assert shutil.which("g++") and native.has("convolve")
