@@ -75,7 +75,7 @@ def _fingerprint() -> str:
 
 def _ingredients() -> Iterator[str | bytes]:
     """Yield all that the compiled code depends on."""
-    for path in [*sources(), PACKAGE / "native" / "kernel.h"]:
+    for path in [*sources(), *sorted(PACKAGE.glob("native/*.h"))]:
         yield path.name
         yield path.read_bytes()
     yield from FLAGS
@@ -123,7 +123,7 @@ def _compile(folder: Path, name: str) -> Path:
         includes += ["-DARIGNOTE_ONEDNN", f"-I{dnnl[0]}"]
         links = [f"{dnnl[1]}/libdnnl.so.3", f"-Wl,-rpath,{dnnl[1]}"]
     # The slow ones first, so that the last core to finish is not late.
-    waiting = sorted(sources(), key=lambda path: path.stem not in ("convolve", "activate", "module"))
+    waiting = sorted(sources(), key=lambda path: path.stem not in ("convolve", "matmul", "activate"))
     objects = [folder / f"{path.stem}.o" for path in waiting]
     commands = [[gxx, *FLAGS, *includes, "-c", path, "-o", made] for path, made in zip(waiting, objects, strict=True)]
     _run(commands)

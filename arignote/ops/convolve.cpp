@@ -2,10 +2,8 @@
 #include "../native/kernel.h"
 #ifdef ARIGNOTE_ONEDNN
 #include <array>
-#include <map>
-#include <memory>
-#include <oneapi/dnnl/dnnl.hpp>
-#include <unordered_map>
+
+#include "../native/onednn.h"
 
 using namespace arignote;
 using dnnl::memory;
@@ -13,11 +11,6 @@ using dnnl::memory;
 enum Kind { FORWARD, FILTERS, IMAGES }; /* what is computed: the output, or the gradient of filters or images */
 
 using Key = std::array<int64_t, 10>; /* kind; images, rows, columns, channels; maps, filter rows, columns; strides */
-
-static dnnl::engine& cpu() {
-  static dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
 
 /* One convolution of one size: oneDNN's compiled code, and the filters in the order in memory that it wants. */
 class Convolution {
@@ -88,15 +81,6 @@ class Convolution {
   std::unordered_map<int, memory> arguments_;
 };
 
-/* Return the convolution of this size. Each thread has its own, since they hold memory to work in. */
-static Convolution& find(const Key& key) {
-  static thread_local std::map<Key, std::unique_ptr<Convolution>> known;
-  auto found = known.find(key);
-  if (found != known.end()) return *found->second;
-  if (known.size() >= 64) known.clear();
-  return *(known[key] = std::make_unique<Convolution>(key));
-}
-
 /* Arrays: images, filters, output; the one of the three that `kind` says is computed from the others. */
 static void convolution(const Arguments& args, Kind kind) {
   const intptr_t *x = args.array(0).shape, *w = args.array(1).shape, *y = args.array(2).shape;
@@ -105,7 +89,7 @@ static void convolution(const Arguments& args, Kind kind) {
       y[2] != (x[2] - w[3]) / across + 1)
     throw std::invalid_argument("images, filters and output do not fit");
   Key key = {kind, x[0], x[1], x[2], x[3], w[0], w[2], w[3], down, across};
-  find(key).run(args.data<float>(0, args.array(0).size()), args.data<float>(1, args.array(1).size()),
+  find_primitive<Convolution>(key).run(args.data<float>(0, args.array(0).size()), args.data<float>(1, args.array(1).size()),
                 args.data<float>(2, args.array(2).size()));
 }
 

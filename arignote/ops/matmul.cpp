@@ -1,19 +1,51 @@
 /* Matrix products on oneDNN. */
 #include "../native/kernel.h"
 #ifdef ARIGNOTE_ONEDNN
-#include <oneapi/dnnl/dnnl.h>
+#include <array>
+
+#include "../native/onednn.h"
 
 using namespace arignote;
+using dnnl::memory;
+
+using Key = std::array<int64_t, 5>; /* rows, columns, terms of a sum; is a transposed, is b */
+
+class Product {
+ public:
+  explicit Product(const Key& key) : stream_(cpu()) {
+    auto [m, n, k, transpose_a, transpose_b] = key;
+    auto type = memory::data_type::f32;
+    auto rows = memory::format_tag::ab, columns = memory::format_tag::ba;
+    memory::desc a({m, k}, type, transpose_a ? columns : rows), b({k, n}, type, transpose_b ? columns : rows);
+    memory::desc out({m, n}, type, rows);
+    primitive_ = dnnl::matmul(dnnl::matmul::primitive_desc(cpu(), a, b, out));
+    a_ = memory(a, cpu(), nullptr);
+    b_ = memory(b, cpu(), nullptr);
+    out_ = memory(out, cpu(), nullptr);
+    arguments_ = {{DNNL_ARG_SRC, a_}, {DNNL_ARG_WEIGHTS, b_}, {DNNL_ARG_DST, out_}};
+  }
+
+  void run(float* out, float* a, float* b) {
+    a_.set_data_handle(a);
+    b_.set_data_handle(b);
+    out_.set_data_handle(out);
+    primitive_.execute(stream_, arguments_);
+    stream_.wait();
+  }
+
+ private:
+  dnnl::stream stream_;
+  dnnl::primitive primitive_;
+  memory a_, b_, out_;
+  std::unordered_map<int, memory> arguments_;
+};
 
 /* out (m, n) = a b, where a is (m, k), or (k, m) to be transposed; b likewise. */
 KERNEL(matmul) {
-  bool transpose_a = args.whole(0), transpose_b = args.whole(1);
-  int64_t m = args.array(0).shape[0], n = args.array(0).shape[1];
-  int64_t k = args.array(1).shape[transpose_a ? 0 : 1];
+  int64_t transpose_a = args.whole(0), transpose_b = args.whole(1);
+  int64_t m = args.array(0).shape[0], n = args.array(0).shape[1], k = args.array(1).shape[transpose_a ? 0 : 1];
   float* out = args.data<float>(0, m * n);
-  const float *a = args.data<float>(1, m * k), *b = args.data<float>(2, k * n);
-  dnnl_status_t status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a,
-                                    transpose_a ? m : k, b, transpose_b ? k : n, 0.0f, out, n);
-  if (status != dnnl_success) throw std::runtime_error("oneDNN could not multiply the matrices");
+  find_primitive<Product>(Key{m, n, k, transpose_a, transpose_b})
+      .run(out, args.data<float>(1, m * k), args.data<float>(2, k * n));
 }
 #endif

@@ -3,7 +3,8 @@
 import numpy as np
 
 from arignote import native
-from arignote.engine import Apply, tensor
+from arignote.engine import Apply, disconnected_type, tensor
+from arignote.ops.activate import FORMULAS, Activate, activate
 from arignote.ops.base import KernelOp, channels_last, room_channels_last
 
 
@@ -21,44 +22,57 @@ class MaxPool(KernelOp):
     ----------
     window, stride : pair of int
         Rows and columns of the windows, and their distance.
+    activation : str, optional
+        Keep the value for which this activation is largest. Then the inputs are the images, one bias for each channel,
+        and what the activation learns for each.
     """
 
-    __props__ = ("window", "stride")
+    __props__ = ("window", "stride", "activation")
 
-    def __init__(self, window: tuple[int, int], stride: tuple[int, int]):
-        self.window, self.stride = tuple(window), tuple(stride)
+    def __init__(self, window: tuple[int, int], stride: tuple[int, int], activation: str | None = None):
+        self.window, self.stride, self.activation = tuple(window), tuple(stride), activation
 
-    def make_node(self, images):
-        images = tensor.as_tensor_variable(images)
+    def make_node(self, images, *per_channel):
+        inputs = [tensor.as_tensor_variable(variable) for variable in (images, *per_channel)]
         places = tensor.TensorType(_place_type(self.window), (False,) * 4)()
-        return Apply(self, [images], [tensor.TensorType(images.dtype, (False,) * 4)(), places])
+        return Apply(self, inputs, [tensor.TensorType(inputs[0].dtype, (False,) * 4)(), places])
 
     def shape_out(self, shape: tuple) -> tuple:
         """Return the shape of the output for images of a shape."""
         sizes = zip(shape[2:], self.window, self.stride, strict=True)
         return (*shape[:2], *((n - size) // distance + 1 for n, size, distance in sizes))
 
-    def run(self, outputs, images):
+    def run(self, outputs, images, *per_channel):
         shape = self.shape_out(images.shape)
         out = room_channels_last(outputs[0], shape, images.dtype)
         places = room_channels_last(outputs[1], shape, _place_type(self.window))
-        native.kernels().max_pool(out, places, channels_last(images), *self.window, *self.stride)
+        arguments = out, places, channels_last(images), *per_channel, *self.window, *self.stride
+        if self.activation is None:
+            native.kernels().max_pool(*arguments)
+        else:
+            native.kernels().max_pool_by_activation(*arguments, FORMULAS[self.activation].number)
 
-    def reference(self, images):
+    def reference(self, images, *per_channel):
         rows, columns = self.shape_out(images.shape)[2:]
         down, across = self.stride
-        pixels = [
+        pixels = np.stack([
             images[:, :, i : i + down * (rows - 1) + 1 : down, j : j + across * (columns - 1) + 1 : across]
             for i in range(self.window[0])
             for j in range(self.window[1])
-        ]
-        return np.max(pixels, axis=0), np.argmax(pixels, axis=0)
+        ])  # fmt: skip
+        values = pixels
+        if self.activation is not None:
+            bias, *learned = (array.reshape(-1, 1, 1) for array in per_channel)
+            values = FORMULAS[self.activation].value(pixels + bias, *learned)
+        places = values.argmax(axis=0)
+        return np.take_along_axis(pixels, places[np.newaxis], axis=0)[0], places
 
     def connection_pattern(self, node):
-        return [[True, False]]
+        return [[True, False]] + [[False, False]] * (len(node.inputs) - 1)
 
     def L_op(self, inputs, outputs, output_gradients):
-        return [MaxPoolGradient(self.window, self.stride)(output_gradients[0], outputs[1], inputs[0])]
+        gradient = MaxPoolGradient(self.window, self.stride)(output_gradients[0], outputs[1], inputs[0])
+        return [gradient, *(disconnected_type() for _ in inputs[1:])]
 
     def infer_shape(self, node, shapes):
         return [self.shape_out(shapes[0])] * 2
@@ -98,8 +112,17 @@ class MaxPoolGradient(KernelOp):
         return [shapes[2]]
 
 
+# The largest of these is the one of the largest value before them, whatever they have learned.
+INCREASING = frozenset(["linear", "tanh", "sigmoid", "relu"])
+# These may fall where their slope was learned to be negative.
+OFTEN_INCREASING = frozenset(["prelu", "prelu_shelf"])
+
+
 def max_pool(images, window: tuple[int, int], stride: tuple[int, int]):
     """Take the largest value of each window; rows and columns that fill no whole window are left out.
+
+    What comes from :func:`~arignote.ops.activate` is pooled before its bias and activation, which are then computed
+    for a value a window, with the same result.
 
     Parameters
     ----------
@@ -119,4 +142,12 @@ def max_pool(images, window: tuple[int, int], stride: tuple[int, int]):
     >>> pool(np.arange(20, dtype="float32").reshape(1, 1, 4, 5)).tolist()
     [[[[6.0, 8.0], [16.0, 18.0]]]]
     """
+    activated = images.owner is not None and isinstance(images.owner.op, Activate)
+    name = images.owner.op.name if activated else None
+    if name in INCREASING:
+        z, *per_channel = images.owner.inputs
+        return activate(name, MaxPool(window, stride)(z)[0], *per_channel)
+    if name in OFTEN_INCREASING:
+        z, *per_channel = images.owner.inputs
+        return activate(name, MaxPool(window, stride, name)(z, *per_channel)[0], *per_channel)
     return MaxPool(window, stride)(images)[0]
