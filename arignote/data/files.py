@@ -309,7 +309,7 @@ def _model_class(name: str) -> type:
     return getattr(importlib.import_module(STORABLE[name]), name)
 
 
-def _read_bytes(name: str | Path, max_bytes: int | None = None) -> bytes:
+def _read_bytes(name: str | Path, max_bytes: int | None = None) -> bytes | bytearray:
     """Return the content of a file, unpacked if it is packed, up to a limit."""
     content = storage.read(name)
     if content[:2] != b"\x1f\x8b":
@@ -327,7 +327,7 @@ def _read_bytes(name: str | Path, max_bytes: int | None = None) -> bytes:
             f"{name}: got a file of {len(content)} bytes that unpacks to more than {limit}; need a smaller one; "
             "try max_bytes=... if you know who wrote it"
         )
-    return bytes(unpacked)
+    return unpacked
 
 
 def _is_number(text: str) -> bool:

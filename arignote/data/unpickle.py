@@ -15,6 +15,7 @@ import numpy as np
 
 MAX_DEPTH = 200
 MAX_ITEM_BYTES = 2**20
+LARGE = 2**20  # bytes; of what is larger, no copy is made before it is known what it is
 KEY_TYPES = (str, bytes, int, float, bool, type(None))
 
 
@@ -22,12 +23,12 @@ class PickleError(ValueError):
     """A pickle is damaged, or asks for more than plain data and numpy arrays."""
 
 
-def loads(data: bytes, start: int = 0) -> tuple[Any, int]:
+def loads(data: bytes | bytearray, start: int = 0) -> tuple[Any, int]:
     """Read one pickle without running anything that it says.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or bytearray
     start : int, optional
         Where in `data` the pickle begins.
 
@@ -91,7 +92,7 @@ class _Array:
         if not isinstance(dtype, _Dtype):
             raise PickleError("got an array in an unknown form; need what numpy writes")
         sizes_known = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
-        if not sizes_known or len(shape) > 32 or not isinstance(data, bytes):
+        if not sizes_known or len(shape) > 32 or not isinstance(data, bytes | memoryview):
             raise PickleError(f"got an array of shape {shape!r:.100}; need whole numbers, and its data as bytes")
         dtype = dtype.make()
         n_bytes = dtype.itemsize
@@ -186,6 +187,8 @@ def _finish(value: Any, depth: int, done: dict[int, Any]) -> Any:
         if value.value is None:
             raise PickleError("got an array without data")
         return value.value
+    if isinstance(value, memoryview):
+        return bytes(value)
     if isinstance(value, _Dtype | _Name):
         raise PickleError("got a pickle of a type; need plain data and numpy arrays only")
     if not isinstance(value, dict | list | tuple | set | frozenset):
@@ -214,8 +217,9 @@ class _Machine:
 
     INSTRUCTIONS: dict[int, Callable] = {}
 
-    def __init__(self, data: bytes, start: int):
+    def __init__(self, data: bytes | bytearray, start: int):
         self.data = data
+        self.view = memoryview(data)
         self.position = start
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
@@ -236,10 +240,14 @@ class _Machine:
 
     def read(self, n: int) -> bytes:
         """Return the next `n` bytes."""
+        return bytes(self.look_at(n))
+
+    def look_at(self, n: int) -> memoryview:
+        """Return the next `n` bytes where they lie."""
         if n < 0 or n > len(self.data) - self.position:
             raise PickleError("got a pickle that is cut off; need a whole one")
         self.position += n
-        return self.data[self.position - n : self.position]
+        return self.view[self.position - n : self.position]
 
     def number(self, form: str) -> Any:
         """Return the next number, in a form of `struct`."""
@@ -316,6 +324,11 @@ class _Machine:
         """Return bytes with their number before them."""
         return self.read(self.number(form))
 
+    def block(self, form: str) -> bytes | memoryview:
+        """Return bytes with their number before them; many, where they lie."""
+        n = self.number(form)
+        return self.look_at(n) if n > LARGE else self.read(n)
+
 
 def _key(value: Any) -> Any:
     """Return a value that can be a key. Nested tuples could take forever to hash, and need not be keys."""
@@ -374,10 +387,10 @@ _Machine.INSTRUCTIONS = {
         "X": lambda m: m.push(m.sized("<I").decode("utf-8", "surrogatepass")),
         "\x8c": lambda m: m.push(m.sized("<B").decode("utf-8", "surrogatepass")),
         "\x8d": lambda m: m.push(m.sized("<Q").decode("utf-8", "surrogatepass")),
-        "B": lambda m: m.push(m.sized("<I")),
+        "B": lambda m: m.push(m.block("<I")),
         "C": lambda m: m.push(m.sized("<B")),
-        "\x8e": lambda m: m.push(m.sized("<Q")),
-        "\x96": lambda m: m.push(m.sized("<Q")),  # BYTEARRAY8
+        "\x8e": lambda m: m.push(m.block("<Q")),
+        "\x96": lambda m: m.push(m.block("<Q")),  # BYTEARRAY8
         # tuples, lists, dicts, sets
         ")": lambda m: m.push(()),
         "t": lambda m: m.push(tuple(m.pop_to_mark())),

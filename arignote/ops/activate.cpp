@@ -3,8 +3,12 @@
 
 #include "../native/kernel.h"
 #include "activations.h"
+#include "dropout.h"
 
 using namespace arignote;
+
+/* In how many blocks rows are summed up: never depends on the number of threads, so that sums do not either. */
+static int64_t count_blocks(int64_t n_rows) { return n_rows < 8 ? 1 : n_rows < 512 ? n_rows / 8 : 64; }
 
 /* arrays: out, z, bias, learned ... */
 template <class T, class F>
@@ -25,8 +29,33 @@ static void forward(const Arguments& args, int64_t n_rows, int64_t n_units) {
   }
 }
 
-/* In how many blocks rows are summed up: never depends on the number of threads, so that sums do not either. */
-static int64_t count_blocks(int64_t n_rows) { return n_rows < 8 ? 1 : n_rows < 512 ? n_rows / 8 : 64; }
+/* The same, then dropout. arrays: out, which units stay, z, bias, learned ..., key, position */
+template <class T, class F>
+static void forward_dropping(const Arguments& args, int64_t n_rows, int64_t n_units, double fraction) {
+  int64_t size = n_rows * n_units, n_blocks = count_blocks(n_rows);
+  T* out = args.data<T>(0, size);
+  uint8_t* stays = args.data<uint8_t>(1, size);
+  const T *z = args.data<T>(2, size), *bias = args.data<T>(3, n_units);
+  const T* a = F::n_learned > 0 ? args.data<T>(4, n_units) : bias;
+  const T* b = F::n_learned > 1 ? args.data<T>(5, n_units) : bias;
+  Mask mask(args, 4 + F::n_learned, fraction);
+  T scale = (T)(1.0 / (1.0 - fraction));
+#pragma omp parallel for schedule(static) if (size > 8192)
+  for (int64_t block = 0; block < n_blocks; block++) {
+    int64_t first = n_rows * block / n_blocks, last = n_rows * (block + 1) / n_blocks;
+    mask.draw(first * n_units, (last - first) * n_units, stays + first * n_units);
+    for (int64_t row = first; row < last; row++) {
+      const T* from = z + row * n_units;
+      const uint8_t* stay = stays + row * n_units;
+      T* to = out + row * n_units;
+#pragma omp simd
+      for (int64_t unit = 0; unit < n_units; unit++) {
+        T scaled = F::value(from[unit] + bias[unit], a[unit], b[unit]) * scale;
+        to[unit] = stay[unit] ? scaled : (T)0;
+      }
+    }
+  }
+}
 
 /* Add up `n_blocks` partial sums of `n` values each, in order. */
 template <class T>
@@ -39,9 +68,10 @@ static void add_up(const std::vector<T>& partial, int64_t n_blocks, int64_t firs
   }
 }
 
-/* arrays: gradient of z, of the bias, of each learned; gradient of the output, z, bias, learned ... */
-template <class T, class F>
-static void backward(const Arguments& args, int64_t n_rows, int64_t n_units) {
+/* arrays: gradient of z, of the bias, of each learned; gradient of the output, z, bias, learned ...; and, where units
+   were dropped, which of them stayed */
+template <class T, class F, bool dropping>
+static void backward(const Arguments& args, int64_t n_rows, int64_t n_units, double fraction) {
   const int n_learned = F::n_learned, n_sums = 1 + n_learned;
   int64_t size = n_rows * n_units, n_blocks = count_blocks(n_rows);
   T* out = args.data<T>(0, size);
@@ -49,6 +79,8 @@ static void backward(const Arguments& args, int64_t n_rows, int64_t n_units) {
   const T* bias = args.data<T>(3 + n_sums, n_units);
   const T* a = n_learned > 0 ? args.data<T>(4 + n_sums, n_units) : bias;
   const T* b = n_learned > 1 ? args.data<T>(5 + n_sums, n_units) : bias;
+  const uint8_t* stays = dropping ? args.data<uint8_t>(4 + n_sums + n_learned, size) : nullptr;
+  T scale = (T)(1.0 / (1.0 - fraction));
   std::vector<T> partial(n_blocks * n_sums * n_units, 0);
 #pragma omp parallel for schedule(static) if (size > 8192)
   for (int64_t block = 0; block < n_blocks; block++) {
@@ -56,14 +88,16 @@ static void backward(const Arguments& args, int64_t n_rows, int64_t n_units) {
     T *a_sums = sums + (n_learned > 0 ? n_units : 0), *b_sums = sums + (n_learned > 1 ? 2 * n_units : 0);
     for (int64_t row = n_rows * block / n_blocks; row < n_rows * (block + 1) / n_blocks; row++) {
       const T *g = gradient + row * n_units, *x = z + row * n_units;
+      const uint8_t* stay = dropping ? stays + row * n_units : nullptr;
       T* to = out + row * n_units;
 #pragma omp simd
       for (int64_t unit = 0; unit < n_units; unit++) {
-        T value = x[unit] + bias[unit], change = g[unit] * F::slope(value, a[unit], b[unit]);
+        T through = !dropping ? g[unit] : stay[unit] ? g[unit] * scale : (T)0;
+        T value = x[unit] + bias[unit], change = through * F::slope(value, a[unit], b[unit]);
         to[unit] = change;
         sums[unit] += change;
-        if (n_learned > 0) a_sums[unit] += g[unit] * F::by_a(value, a[unit], b[unit]);
-        if (n_learned > 1) b_sums[unit] += g[unit] * F::by_b(value, a[unit], b[unit]);
+        if (n_learned > 0) a_sums[unit] += through * F::by_a(value, a[unit], b[unit]);
+        if (n_learned > 1) b_sums[unit] += through * F::by_b(value, a[unit], b[unit]);
       }
     }
   }
@@ -71,25 +105,57 @@ static void backward(const Arguments& args, int64_t n_rows, int64_t n_units) {
     add_up(partial, n_blocks, i * n_units, n_sums * n_units, n_units, args.data<T>(1 + i, n_units));
 }
 
+template <class T, class F>
+static void backward_plain(const Arguments& args, int64_t n_rows, int64_t n_units) {
+  backward<T, F, false>(args, n_rows, n_units, 0.0);
+}
+
+template <class T, class F>
+static void backward_dropping(const Arguments& args, int64_t n_rows, int64_t n_units, double fraction) {
+  backward<T, F, true>(args, n_rows, n_units, fraction);
+}
+
+/* What the kernels are told: the activation's number, and, where units are dropped, their fraction. */
 template <class T>
-static void any_forward(const Arguments& args, int64_t number, int64_t n_rows, int64_t n_units) {
-  BY_ACTIVATION(number, forward, T, args, n_rows, n_units)
+static void any_forward(const Arguments& args, int64_t n_rows, int64_t n_units) {
+  BY_ACTIVATION(args.whole(0), forward, T, args, n_rows, n_units)
 }
 
 template <class T>
-static void any_backward(const Arguments& args, int64_t number, int64_t n_rows, int64_t n_units) {
-  BY_ACTIVATION(number, backward, T, args, n_rows, n_units)
+static void any_forward_dropping(const Arguments& args, int64_t n_rows, int64_t n_units) {
+  BY_ACTIVATION(args.whole(0), forward_dropping, T, args, n_rows, n_units, args.number(1))
 }
 
-/* Number: which activation. */
+template <class T>
+static void any_backward(const Arguments& args, int64_t n_rows, int64_t n_units) {
+  BY_ACTIVATION(args.whole(0), backward_plain, T, args, n_rows, n_units)
+}
+
+template <class T>
+static void any_backward_dropping(const Arguments& args, int64_t n_rows, int64_t n_units) {
+  BY_ACTIVATION(args.whole(0), backward_dropping, T, args, n_rows, n_units, args.number(1))
+}
+
+static int64_t rows_of(const Array& matrix, int64_t n_units) { return n_units ? matrix.size() / n_units : 0; }
+
 KERNEL(activate) {
-  int64_t n_units = args.array(2).size(), n_rows = n_units ? args.array(1).size() / n_units : 0;
-  BY_FLOAT_TYPE(1, any_forward, args, args.whole(0), n_rows, n_units);
+  int64_t n_units = args.array(2).size();
+  BY_FLOAT_TYPE(1, any_forward, args, rows_of(args.array(1), n_units), n_units);
+}
+
+KERNEL(activate_dropout) {
+  int64_t n_units = args.array(3).size();
+  BY_FLOAT_TYPE(2, any_forward_dropping, args, rows_of(args.array(2), n_units), n_units);
 }
 
 KERNEL(activate_gradient) {
-  int64_t n_units = args.array(1).size(), n_rows = n_units ? args.array(0).size() / n_units : 0;
-  BY_FLOAT_TYPE(0, any_backward, args, args.whole(0), n_rows, n_units);
+  int64_t n_units = args.array(1).size();
+  BY_FLOAT_TYPE(0, any_backward, args, rows_of(args.array(0), n_units), n_units);
+}
+
+KERNEL(activate_dropout_gradient) {
+  int64_t n_units = args.array(1).size();
+  BY_FLOAT_TYPE(0, any_backward_dropping, args, rows_of(args.array(0), n_units), n_units);
 }
 
 /* The largest of n_pieces columns that lie n_units apart; which of them is left in `piece`. NaN is largest. */

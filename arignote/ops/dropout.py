@@ -10,6 +10,7 @@ import numpy as np
 
 from arignote import native
 from arignote.engine import Apply, disconnected_type, tensor
+from arignote.ops.activate import FORMULAS, Activate, ActivateGradient
 from arignote.ops.base import KernelOp, room
 
 # Counters are taken in groups: 16 neighbouring counters give 4 numbers each, used word by word. A vector unit can then
@@ -97,4 +98,90 @@ class Dropout(KernelOp):
         return [shapes[0]]
 
 
-dropout = Dropout()
+class ActivateDropout(KernelOp):
+    """A bias, an activation and dropout on a matrix (n, units), in one pass.
+
+    Inputs: the fraction, the key and the position, as in :class:`Dropout`; then those of
+    :class:`~arignote.ops.activate.Activate`. The second output says which units stay, 1 or 0, of type uint8.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`~arignote.ops.activate.FORMULAS`.
+    """
+
+    __props__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def make_node(self, fraction, key, position, z, *per_unit):
+        drawn = Dropout().make_node(z, fraction, key, position).inputs[1:]
+        activated = Activate(self.name).make_node(z, *per_unit).inputs
+        return Apply(self, [*drawn, *activated], [activated[0].type(), tensor.TensorType("uint8", (False, False))()])
+
+    def run(self, outputs, fraction, key, position, z, *per_unit):
+        out, stays = room(outputs[0], z.shape, z.dtype), room(outputs[1], z.shape, "uint8")
+        arguments = out, stays, np.ascontiguousarray(z), *per_unit, key, position
+        native.kernels().activate_dropout(*arguments, FORMULAS[self.name].number, float(fraction))
+
+    def reference(self, fraction, key, position, z, *per_unit):
+        (activated,) = Activate(self.name).reference(z, *per_unit)
+        stays = random_words(key, position, z.size).reshape(z.shape) >= fraction * 2.0**32
+        scale = z.dtype.type(1.0 / (1.0 - fraction))
+        return np.where(stays, activated * scale, z.dtype.type(0)), stays
+
+    def connection_pattern(self, node):
+        return [[False, False]] * 3 + [[True, False]] * (len(node.inputs) - 3)
+
+    def L_op(self, inputs, outputs, output_gradients):
+        fraction, _, _, *activated = inputs
+        gradient = ActivateDropoutGradient(self.name)
+        found = gradient(fraction, outputs[1], output_gradients[0], *activated, return_list=True)
+        return [*(disconnected_type() for _ in range(3)), *found]
+
+    def infer_shape(self, node, shapes):
+        return [shapes[3]] * 2
+
+
+class ActivateDropoutGradient(KernelOp):
+    """The gradients of :class:`ActivateDropout` for z, the bias, and what is learned.
+
+    Inputs: the fraction, which units stayed, the output's gradient; z, bias, learned.
+
+    Parameters
+    ----------
+    name : str
+    """
+
+    __props__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def make_node(self, fraction, stays, gradient, *inputs):
+        inputs = [tensor.as_tensor_variable(variable) for variable in inputs]
+        drawn = [tensor.as_tensor_variable(variable) for variable in (fraction, stays, gradient)]
+        return Apply(self, [*drawn, *inputs], [variable.type() for variable in inputs])
+
+    def run(self, outputs, fraction, stays, gradient, z, *per_unit):
+        out = room(outputs[0], z.shape, z.dtype)
+        sums = [room(cell, values.shape, z.dtype) for cell, values in zip(outputs[1:], per_unit, strict=True)]
+        arguments = np.ascontiguousarray(gradient), np.ascontiguousarray(z), *per_unit, np.ascontiguousarray(stays)
+        number = FORMULAS[self.name].number
+        native.kernels().activate_dropout_gradient(out, *sums, *arguments, number, float(fraction))
+
+    def reference(self, fraction, stays, gradient, z, *per_unit):
+        scale = z.dtype.type(1.0 / (1.0 - fraction))
+        return ActivateGradient(self.name).reference(gradient * stays * scale, z, *per_unit)
+
+
+def dropout(array, fraction, key, position):
+    """Drop a fraction of a symbolic array; see :class:`Dropout`.
+
+    What comes from :func:`~arignote.ops.activate` as a matrix is activated and dropped in one pass, with the same
+    result.
+    """
+    if array.owner is not None and isinstance(array.owner.op, Activate) and array.ndim == 2:
+        return ActivateDropout(array.owner.op.name)(fraction, key, position, *array.owner.inputs)[0]
+    return Dropout()(array, fraction, key, position)

@@ -12,7 +12,7 @@ from arignote.ops import mean_nll
 from arignote.ops.activate import FORMULAS, Activate, ActivateGradient, Maxout, MaxoutGradient
 from arignote.ops.base import KernelOp, empty
 from arignote.ops.convolve import ConvolutionOp, Convolve, ConvolveFilters, ConvolveImages
-from arignote.ops.dropout import Dropout
+from arignote.ops.dropout import ActivateDropout, ActivateDropoutGradient, Dropout
 from arignote.ops.flatten import Flatten, Unflatten
 from arignote.ops.matmul import MatMul, matmul
 from arignote.ops.pool import MaxPool, MaxPoolGradient, _place_type
@@ -119,6 +119,22 @@ CASES = {
             Dropout(), lambda rng, shape=shape: [rng.normal(size=shape), FRACTION, KEY, POSITION])
         for shape in [(128, 400), (3, 7), (2, 3, 5, 4), (0, 4)]
     },
+    **{
+        f"{name} dropout": (
+            ActivateDropout(name),
+            lambda rng, name=name: [FRACTION, KEY, POSITION, *activation(name, (65, 43))(rng)])
+        for name in FORMULAS
+    },
+    **{
+        f"{name} dropout gradient": (
+            ActivateDropoutGradient(name),
+            lambda rng, name=name: [
+                FRACTION, rng.integers(2, size=(6, 7)).astype("uint8"), *activation(name, (6, 7), gradient=True)(rng)])
+        for name in FORMULAS
+    },
+    "small dropout": (
+        ActivateDropout("prelu_shelf"),
+        lambda rng: [FRACTION, KEY, POSITION, *activation("prelu_shelf", (6, 7))(rng)]),
     "softmax": (Softmax(), normal((9, 5))),
     "softmax many": (Softmax(), normal((900, 10))),
     "softmax gradient": (SoftmaxGradient(), normal((9, 5), (9, 5))),

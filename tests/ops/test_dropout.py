@@ -6,8 +6,8 @@ import pytest
 
 from arignote import engine
 from arignote.engine import tensor
-from arignote.ops import dropout
-from arignote.ops.dropout import philox, random_words
+from arignote.ops import activate, dropout
+from arignote.ops.dropout import ActivateDropout, Dropout, philox, random_words
 
 KEY = np.array([123, 4567])
 
@@ -44,8 +44,20 @@ def test_kernel_and_numpy_agree_to_the_bit(dtype, shape):
     x = np.random.default_rng(1).normal(size=shape).astype(dtype)
     inputs = x, np.float64(0.3), KEY, np.array([1, 2, 3])
     cell = [None]
-    dropout.run([cell], *inputs)
-    assert cell[0].tobytes() == dropout.reference(*inputs)[0].tobytes()
+    Dropout().run([cell], *inputs)
+    assert cell[0].tobytes() == Dropout().reference(*inputs)[0].tobytes()
+
+
+def test_with_an_activation_the_same_units_are_dropped():
+    z = tensor.fmatrix()
+    position = tensor.lvector()
+    activated = activate("prelu", z, np.zeros(70, "float32"), np.full(70, 0.25, "float32"))
+    fused = dropout(activated, np.float64(0.3), KEY, position)
+    apart = Dropout()(activated, np.float64(0.3), KEY, position)
+    assert type(fused.owner.op) is ActivateDropout
+    x = np.random.default_rng(0).normal(size=(50, 70)).astype("float32")
+    one, other = engine.function([z, position], [fused, apart])(x, [4, 5, 6])
+    assert one.tobytes() == other.tobytes()
 
 
 def test_gradient_uses_the_same_mask(quick):
