@@ -159,10 +159,13 @@ class Data:
 
     @property
     def needs_work(self) -> bool:
-        """True if batches take time to prepare, so that a thread pays."""
-        readers = (self.features, self.labels)
-        plain = all(reader is None or type(reader) is ArrayReader for reader in readers)
-        return self.shuffle or not plain or self.alter_features is not None or self.alter_labels is not None
+        """True if batches take time to prepare, so that a thread pays.
+
+        To pick rows of an array in memory does not: a thread would take as much from the network's own.
+        """
+        readers = [reader for reader in (self.features, self.labels) if reader is not None]
+        in_memory = all(type(reader) is ArrayReader and not isinstance(reader.array, np.memmap) for reader in readers)
+        return not in_memory or self.alter_features is not None or self.alter_labels is not None
 
     def batch_size_or(self, batch_size: int | None) -> int:
         """Return this data's own batch size, or else the one given."""

@@ -120,3 +120,14 @@ def set_threads(n: int) -> None:
     n_threads = n
     if available():
         kernels().set_threads(threads())
+
+
+def _after_fork() -> None:
+    """Compute in one thread from now on: the others did not follow into this process, and would be waited for."""
+    global n_threads
+    n_threads = 1
+    if kernels.cache_info().currsize and kernels() is not None:
+        kernels().set_threads(1)
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -307,7 +307,7 @@ class NNClassifier:
         inputs.check(data, self.network, trainer.settings.batch_size)
         if augmentation is not None:
             checks.n_positional(augmentation, "augmentation")
-        prefetch = checks.whole_number(prefetch, "prefetch")
+        prefetch = checks.whole_number(prefetch, "prefetch", least=0)
         trainer.require_fitting(data.train)
         checkpoints = None
         if checkpoint is not None:

@@ -313,7 +313,8 @@ class Trainer:
             size = self.settings.batch_size
             return training_batches(data, self.network, size, self.seed, epoch, first_batch, augment)
 
-        return Prefetcher(make, self.prefetch) if augment is not None or data.needs_work else nullcontext(make())
+        takes_work = augment is not None or data.needs_work
+        return Prefetcher(make, self.prefetch) if takes_work and self.prefetch > 0 else nullcontext(make())
 
     def _train_epoch(self, data: Data, augment: Callable | None) -> Iterator[float]:
         """Train on the rest of the present epoch; yield the loss of each minibatch after it was trained on."""

@@ -34,11 +34,11 @@ TRAIN = """
 """
 
 
-def python(code, **environment):
+def python(code, timeout=None, **environment):
     """Run a program; return the lines that it prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=timeout)
     return done.stdout.splitlines()
 
 
@@ -144,6 +144,29 @@ def test_number_of_threads(monkeypatch):
     assert native.threads() == 1
     with pytest.raises(ValueError, match="got -1 threads"):
         native.set_threads(-1)
+
+
+def test_a_process_that_was_forked_computes_in_one_thread():
+    code = """
+        import multiprocessing
+        import numpy as np
+        from arignote import native
+        from arignote.nnets.nets import NNClassifier
+        X = np.random.default_rng(0).normal(size=(2000, 1, 12, 12))
+        layers = [["InputImageLayer", {"n_images": 1, "n_pixels": 12}],
+                  ["ConvLayer", {"n_output_maps": 32, "filter_shape": 3}], ["FCLayer", {"n_units": 100}],
+                  ["ClassificationOutputLayer", {"n_classes": 10}]]
+        classifier = NNClassifier(layers, rng=0).fit(X, np.arange(2000) % 10, n_epochs=1, batch_size=100)
+        expected = classifier.predict_proba(X)
+
+        def work(_):
+            return native.threads(), np.abs(classifier.predict_proba(X) - expected).max()
+
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            for threads, difference in pool.map(work, range(4)):
+                print(threads, difference < 1e-5)
+    """
+    assert python(code, ARIGNOTE_THREADS="2", timeout=120) == ["1 True"] * 4
 
 
 def test_there_is_a_compiler_here():
