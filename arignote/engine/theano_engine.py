@@ -11,6 +11,7 @@ import numpy as np
 
 from arignote import native
 from arignote.engine.theano_flags import check_versions, theano_configured
+from arignote.native import memory
 
 check_versions()
 native.prepare()  # compilers take seconds, in which this process can import Theano
@@ -33,12 +34,12 @@ else:
 
 import theano.tensor as tensor  # noqa: E402
 import theano.tensor.nnet as nnet  # noqa: E402
-from theano import grad, shared  # noqa: E402
+from theano import grad  # noqa: E402
 from theano.gof import Apply, Op, local_optimizer  # noqa: E402
 from theano.gradient import disconnected_type  # noqa: E402
 from theano.tensor.opt import register_canonicalize  # noqa: E402
 
-__all__ = ["Apply", "Op", "disconnected_type", "grad", "shared", "tensor"]
+__all__ = ["Apply", "Op", "disconnected_type", "grad", "tensor"]
 
 # The name of the mode that functions are compiled in; None is the user's. It is handed to Theano with each function,
 # since Theano keeps the first default mode that it makes, and does not notice when the setting changes to another.
@@ -62,6 +63,11 @@ def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
             return compiled(*values)
 
     return call
+
+
+def shared(value, name: str | None = None):
+    """Return a variable with a value, kept between calls: a copy of the array given."""
+    return theano.shared(memory.copy(value), name=name, borrow=True)
 
 
 def replace_products(make: Callable) -> None:

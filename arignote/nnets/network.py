@@ -8,6 +8,7 @@ import numpy as np
 
 from arignote import engine
 from arignote.engine import tensor
+from arignote.native import memory
 from arignote.nnets import definitions
 from arignote.nnets.layers import Layer
 from arignote.nnets.layers.base import Surroundings
@@ -114,7 +115,7 @@ class Network:
         self.require_values(values, what)
         for name, value in values.items():
             param = self.params[name]
-            param.set_value(np.ascontiguousarray(value, dtype=param.dtype))
+            param.set_value(memory.copy(np.asarray(value, dtype=param.dtype)), borrow=True)
 
     def check_loss(self, name: str, what: str) -> str:
         """Return `name` if it is a loss of the output layer; `what` names the argument in the message."""

@@ -10,8 +10,7 @@ import numpy as np
 
 from arignote import native
 from arignote.engine import Op
-
-ALIGNMENT = 64  # bytes; a vector that the processor loads then lies in one line of its cache
+from arignote.native.memory import empty
 
 
 class KernelOp(Op):
@@ -41,17 +40,6 @@ class KernelOp(Op):
     def make_thunk(self, node, storage_map, compute_map, no_recycling, impl=None):
         # The engine would first look for C code of its own kind.
         return self.make_py_thunk(node, storage_map, compute_map, no_recycling)
-
-
-def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Return a new array, in C order, that begins where a line of the cache does."""
-    dtype = np.dtype(dtype)
-    n_bytes = dtype.itemsize
-    for size in shape:
-        n_bytes *= size
-    memory = np.empty(n_bytes + ALIGNMENT, np.uint8)
-    skip = -memory.__array_interface__["data"][0] % ALIGNMENT
-    return memory[skip : skip + n_bytes].view(dtype).reshape(shape)
 
 
 def room(cell: list, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -9,8 +9,8 @@ from arignote import native, sample_data
 from arignote.data import files
 from arignote.data.readers import Data
 from arignote.image import augment
+from arignote.native.memory import empty
 from arignote.nnets import nets
-from arignote.ops.base import empty
 from benchmarks.speed.networks import BATCH, NETWORKS, convolutions, pools, products
 
 RATE, MOMENTUM = {"rule": "const", "initial_value": 0.01}, {"rule": "const", "initial_value": 0.9}

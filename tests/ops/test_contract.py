@@ -7,10 +7,11 @@ import pytest
 
 from arignote import engine, native
 from arignote.engine import tensor
+from arignote.native import memory
 from arignote.nnets.sgd_updates import UPDATE_RULES
 from arignote.ops import mean_nll
 from arignote.ops.activate import FORMULAS, Activate, ActivateGradient, Maxout, MaxoutGradient
-from arignote.ops.base import KernelOp, empty
+from arignote.ops.base import KernelOp
 from arignote.ops.convolve import ConvolutionOp, Convolve, ConvolveFilters, ConvolveImages
 from arignote.ops.dropout import ActivateDropout, ActivateDropoutGradient, Dropout
 from arignote.ops.flatten import Flatten, Unflatten
@@ -265,8 +266,8 @@ def test_results_do_not_depend_on_where_arrays_begin():
         for offset in (0, 4, 8, 20):
             arrays = []
             for array in inputs_of(name, "float32"):
-                memory = empty((array.nbytes + 64,), "uint8")
-                arrays.append(memory[offset : offset + array.nbytes].view("float32").reshape(array.shape))
+                room = memory.empty((array.nbytes + 64,), "uint8")
+                arrays.append(room[offset : offset + array.nbytes].view("float32").reshape(array.shape))
                 arrays[-1][...] = array
             results.add(computed(op, arrays)[0].tobytes())
         assert len(results) == 1, name
