@@ -1,6 +1,7 @@
 """Activation functions, with the parameters they learn and the weights that suit them.
 
-One entry of :data:`ACTIVATIONS` is all that the library knows of an activation. :func:`register` adds one's own.
+One entry of :data:`ACTIVATIONS` is what the library knows of an activation. :func:`register` adds one's own. Layers
+compute those that come with the library, bias included, by kernels: :mod:`arignote.ops.activate` has them again.
 """
 
 from collections.abc import Callable, Mapping

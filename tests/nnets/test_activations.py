@@ -6,6 +6,7 @@ from arignote.engine import tensor
 from arignote.nnets import activations
 from arignote.nnets.activations import ACTIVATIONS
 from arignote.nnets.nets import NNClassifier
+from arignote.ops.activate import FORMULAS
 from tests.conftest import numeric_gradient, numeric_gradient_by
 
 X = np.array([-2.0, -0.3, -0.02, 0.0, 0.03, 0.4, 1.7])
@@ -30,6 +31,14 @@ def evaluate(name, values):
 
 def test_every_activation_is_tested():
     assert set(EXPECTED) | {"maxout"} == activations.BUILT_IN
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_layers_compute_what_the_function_says(name):
+    """What layers use is written apart, in C++ and in numpy: see arignote/ops/activate.py."""
+    formula, learned = FORMULAS[name], [np.float64(start) for start in ACTIVATIONS[name].learned.values()]
+    np.testing.assert_allclose(formula.value(X, *learned), EXPECTED[name], atol=1e-12)
+    assert len(formula.learned) == len(learned)
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
