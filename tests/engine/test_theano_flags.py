@@ -43,7 +43,7 @@ def test_yields_to_theanorc(tmp_path):
 
 def test_products_use_the_blas():
     code = (
-        "from arignote import engine; x = engine.tensor.matrix(); "
+        "from arignote import engine; x = engine.tensor.dmatrix(); "
         "f = engine.function([x], engine.tensor.dot(x, x)); print(f([[1, 2], [3, 4]]).tolist(), f.maker.fgraph)"
     )
     result = run(code)
