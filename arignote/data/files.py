@@ -14,9 +14,10 @@ import pickle
 import time
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -67,11 +68,12 @@ def read_pickle(name: str | Path, trusted: bool = False, max_bytes: int | None =
     >>> train[0].shape, valid[0].shape, test[0].shape
     ((50000, 784), (10000, 784), (10000, 784))
     """
-    content = _read_bytes(name, max_bytes)
-    if trusted:
-        return pickle.loads(content, encoding="latin1")
     try:
-        return unpickle.loads(content)[0]
+        with _unpacked(name, max_bytes) as file:
+            value = pickle.load(file, encoding="latin1") if trusted else unpickle.load(file)
+            while file.read(2**20):  # at the end of a packed file stands its checksum
+                pass
+            return value
     except unpickle.PickleError as error:
         attempt = "read_pickle(..., trusted=True) if you know who wrote it"
         raise CheckpointError(f"{name}: {error}; try {attempt}") from error
@@ -309,25 +311,57 @@ def _model_class(name: str) -> type:
     return getattr(importlib.import_module(STORABLE[name]), name)
 
 
-def _read_bytes(name: str | Path, max_bytes: int | None = None) -> bytes | bytearray:
+def _read_bytes(name: str | Path, max_bytes: int | None = None) -> bytes:
     """Return the content of a file, unpacked if it is packed, up to a limit."""
+    with _unpacked(name, max_bytes) as file:
+        return file.read()
+
+
+@contextmanager
+def _unpacked(name: str | Path, max_bytes: int | None = None) -> Iterator[BinaryIO]:
+    """Open a file, to be unpacked while it is read if it is packed, up to a limit.
+
+    Raises
+    ------
+    CheckpointError
+        If the packed file is damaged, or unpacks to more than the limit.
+    """
     content = storage.read(name)
     if content[:2] != b"\x1f\x8b":
-        return content
+        yield io.BytesIO(content)
+        return
     limit = UNPACKED_BYTES + UNPACKED_RATIO * len(content) if max_bytes is None else max_bytes
-    unpacked = bytearray()
     try:
-        with gzip.open(io.BytesIO(content)) as file:
-            while len(unpacked) <= limit and (chunk := file.read(2**20)):
-                unpacked += chunk
-    except (OSError, EOFError, zlib.error) as error:
-        raise CheckpointError(f"{name}: got a damaged gzip file ({error}); need a whole one; try a copy") from error
-    if len(unpacked) > limit:
+        with gzip.open(io.BytesIO(content)) as packed, io.BufferedReader(_Limited(packed, limit), 2**16) as file:
+            yield file
+    except _TooLargeError as error:
         raise CheckpointError(
             f"{name}: got a file of {len(content)} bytes that unpacks to more than {limit}; need a smaller one; "
             "try max_bytes=... if you know who wrote it"
-        )
-    return unpacked
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise CheckpointError(f"{name}: got a damaged gzip file ({error}); need a whole one; try a copy") from error
+
+
+class _TooLargeError(OSError):
+    """More was read than a limit allows."""
+
+
+class _Limited(io.RawIOBase):
+    """A file of which no more than `limit` bytes can be read."""
+
+    def __init__(self, file: BinaryIO, limit: int):
+        self._file, self._left = file, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        n = self._file.readinto(buffer)
+        self._left -= n
+        if self._left < 0:
+            raise _TooLargeError
+        return n
 
 
 def _is_number(text: str) -> bool:

@@ -7,15 +7,17 @@ memory is taken, so what comes out is never much larger than what went in.
 """
 
 import codecs
+import io
 import struct
+import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 MAX_DEPTH = 200
 MAX_ITEM_BYTES = 2**20
-LARGE = 2**20  # bytes; of what is larger, no copy is made before it is known what it is
+LARGE = 2**20  # bytes; what is larger is read piece by piece, into memory that an array can keep
 KEY_TYPES = (str, bytes, int, float, bool, type(None))
 
 
@@ -54,14 +56,19 @@ def loads(data: bytes | bytearray, start: int = 0) -> tuple[Any, int]:
     ...
     arignote.data.unpickle.PickleError: got a pickle that asks for builtins.print; need plain data and numpy arrays only
     """
-    machine = _Machine(data, start)
+    source = io.BytesIO(data)
+    source.seek(start)
+    return load(source), source.tell()
+
+
+def load(source: BinaryIO) -> Any:
+    """Read one pickle from a file; see :func:`loads`. Arrays are never in memory twice."""
     try:
-        value = _finish(machine.run(), MAX_DEPTH, {})
-    except PickleError:
+        return _finish(_Machine(source).run(), MAX_DEPTH, {})
+    except (PickleError, OSError, EOFError, zlib.error):  # the last three are the file's
         raise
     except Exception as error:  # a damaged pickle can fail in any way
         raise PickleError(f"got a damaged pickle ({type(error).__name__}: {error})") from error
-    return value, machine.position
 
 
 # -- stand-ins for what array pickles name ---------------------------------------------------------------------------
@@ -92,7 +99,7 @@ class _Array:
         if not isinstance(dtype, _Dtype):
             raise PickleError("got an array in an unknown form; need what numpy writes")
         sizes_known = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
-        if not sizes_known or len(shape) > 32 or not isinstance(data, bytes | memoryview):
+        if not sizes_known or len(shape) > 32 or not isinstance(data, bytes | bytearray):
             raise PickleError(f"got an array of shape {shape!r:.100}; need whole numbers, and its data as bytes")
         dtype = dtype.make()
         n_bytes = dtype.itemsize
@@ -100,7 +107,8 @@ class _Array:
             n_bytes *= n
         if n_bytes != len(data):
             raise PickleError(f"got {len(data)} bytes of data for an array of shape {shape} and dtype {dtype.str}")
-        self.value = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy(order="A")
+        array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        self.value = array if isinstance(data, bytearray) else array.copy(order="A")
 
 
 class _Dtype:
@@ -187,7 +195,7 @@ def _finish(value: Any, depth: int, done: dict[int, Any]) -> Any:
         if value.value is None:
             raise PickleError("got an array without data")
         return value.value
-    if isinstance(value, memoryview):
+    if isinstance(value, bytearray):
         return bytes(value)
     if isinstance(value, _Dtype | _Name):
         raise PickleError("got a pickle of a type; need plain data and numpy arrays only")
@@ -217,10 +225,8 @@ class _Machine:
 
     INSTRUCTIONS: dict[int, Callable] = {}
 
-    def __init__(self, data: bytes | bytearray, start: int):
-        self.data = data
-        self.view = memoryview(data)
-        self.position = start
+    def __init__(self, source: BinaryIO):
+        self.source = source
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -240,14 +246,23 @@ class _Machine:
 
     def read(self, n: int) -> bytes:
         """Return the next `n` bytes."""
-        return bytes(self.look_at(n))
+        return bytes(self.read_large(n)) if n > LARGE or n < 0 else self.piece(n)
 
-    def look_at(self, n: int) -> memoryview:
-        """Return the next `n` bytes where they lie."""
-        if n < 0 or n > len(self.data) - self.position:
+    def piece(self, n: int) -> bytes:
+        """Return the next `n` bytes, read in one go."""
+        data = self.source.read(n)
+        if len(data) != n:
             raise PickleError("got a pickle that is cut off; need a whole one")
-        self.position += n
-        return self.view[self.position - n : self.position]
+        return data
+
+    def read_large(self, n: int) -> bytearray:
+        """Return the next `n` bytes; of a pickle that promises more than there is, no more than there is."""
+        if n < 0:
+            raise PickleError("got a pickle that is cut off; need a whole one")
+        data = bytearray()
+        while len(data) < n:
+            data += self.piece(min(n - len(data), LARGE))
+        return data
 
     def number(self, form: str) -> Any:
         """Return the next number, in a form of `struct`."""
@@ -255,11 +270,10 @@ class _Machine:
 
     def line(self) -> str:
         """Return the text up to the end of the line."""
-        end = self.data.find(b"\n", self.position)
-        if end < 0:
+        line = self.source.readline()
+        if not line.endswith(b"\n"):
             raise PickleError("got a pickle that is cut off; need a whole one")
-        line = self.read(end + 1 - self.position)[:-1]
-        return line.decode("latin1")
+        return line[:-1].decode("latin1")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -324,10 +338,10 @@ class _Machine:
         """Return bytes with their number before them."""
         return self.read(self.number(form))
 
-    def block(self, form: str) -> bytes | memoryview:
-        """Return bytes with their number before them; many, where they lie."""
+    def block(self, form: str) -> bytes | bytearray:
+        """Return bytes with their number before them; many, as an array can keep them."""
         n = self.number(form)
-        return self.look_at(n) if n > LARGE else self.read(n)
+        return self.read_large(n) if n > LARGE else self.read(n)
 
 
 def _key(value: Any) -> Any:
@@ -352,7 +366,7 @@ def _quoted(text: str) -> str:
 
 
 def _pairs(items: list) -> dict:
-    machine = _Machine(b"", 0)
+    machine = _Machine(io.BytesIO())
     machine.push({})
     machine.add_pairs(items)
     return machine.pop()

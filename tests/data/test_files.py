@@ -133,7 +133,7 @@ def test_names_of_checkpoints():
 
 
 def test_a_gzip_bomb_is_refused_before_it_is_unpacked(tmp_path):
-    zeros = gzip.compress(bytes(300 * 2**20), 9)  # 300 MB in 300 kB
+    zeros = gzip.compress(pickle.dumps(bytes(300 * 2**20)), 9)  # 300 MB in 300 kB
     (tmp_path / "bomb.pkl.gz").write_bytes(zeros)
     tracemalloc.start()
     for read in (files.read_pickle, files.checkpoint_read):
