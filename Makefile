@@ -1,20 +1,26 @@
-# Everything runs in .venv, which `make setup` makes from the versions pinned in requirements.lock.
+# Everything runs in .venv, which `make setup` makes from the versions pinned in requirements.lock; or, with
+# ENGINE=pytensor, in .venv-pytensor, from requirements-pytensor.lock.
 PYTHON ?= $(shell command -v python3.11 || echo python3)
-BIN := .venv/bin
+ENGINE ?= theano
 ARGS ?=
+SUFFIX := $(if $(filter pytensor,$(ENGINE)),-pytensor)
+VENV := .venv$(SUFFIX)
+BIN := $(VENV)/bin
+# What an engine can break; the rest of the tests knows nothing of engines.
+ENGINE_TESTS := tests/engine tests/native tests/ops tests/nnets tests/resume tests/test_seed_script.py arignote/ops arignote/nnets
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mnist fashion test test-slow torture bench lint format lock clean
+.PHONY: help setup mnist fashion test test-pytensor test-slow torture bench lint format lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-setup: .venv/installed  ## Make the environment .venv
+setup: $(VENV)/installed  ## Make the environment .venv, or, with ENGINE=pytensor, .venv-pytensor
 
-.venv/installed: requirements.lock setup.py
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+$(VENV)/installed: requirements$(SUFFIX).lock setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements$(SUFFIX).lock
+	ARIGNOTE_ENGINE=$(ENGINE) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 mnist: setup  ## Train the README's network on MNIST; ARGS="--net conv --epochs 20" for others
@@ -23,8 +29,13 @@ mnist: setup  ## Train the README's network on MNIST; ARGS="--net conv --epochs 
 fashion: setup  ## Train on Fashion-MNIST from HDF5 files (needs Debian's dataset-fashion-mnist)
 	$(BIN)/python examples/fashion.py $(ARGS)
 
-test: setup  ## Run the tests and the examples in docstrings, under ten minutes
+test: setup  ## Run the tests and the examples in docstrings, under ten minutes; on PyTensor those that depend on it
 	$(BIN)/python -m pytest $(ARGS)
+	$(if $(SUFFIX),,$(MAKE) test-pytensor)
+
+test-pytensor:  ## Run the tests that depend on the engine on PyTensor
+	$(MAKE) setup ENGINE=pytensor
+	.venv-pytensor/bin/python -m pytest $(ENGINE_TESTS) $(ARGS)
 
 test-slow: setup  ## Run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -48,12 +59,12 @@ format: setup  ## Mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock:  ## Write requirements.lock anew, from the newest versions that fit setup.py
+lock:  ## Write requirements.lock, or, with ENGINE=pytensor, requirements-pytensor.lock anew, from the newest versions that fit setup.py
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip "setuptools<81" wheel
-	.venv-lock/bin/python -m pip install --quiet ".[dev]"
-	.venv-lock/bin/python -m pip freeze --all --exclude arignote --exclude pip > requirements.lock
+	ARIGNOTE_ENGINE=$(ENGINE) .venv-lock/bin/python -m pip install --quiet ".[dev]"
+	.venv-lock/bin/python -m pip freeze --all --exclude arignote --exclude pip > requirements$(SUFFIX).lock
 	rm -rf .venv-lock
 
 clean:  ## Remove the environment, caches and runs
-	rm -rf .venv .venv-lock .venv-bench build *.egg-info .pytest_cache .ruff_cache runs
+	rm -rf .venv .venv-* build *.egg-info .pytest_cache .ruff_cache runs

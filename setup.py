@@ -1,5 +1,6 @@
 """Packaging. `pip install .`, `python setup.py develop` and `python setup.py install` all work."""
 
+import os
 import re
 import subprocess
 import sys
@@ -17,9 +18,21 @@ if len(sys.argv) > 1 and sys.argv[1] in BY_PIP:
 
 version = re.search(r'__version__ = "(.+)"', (here / "arignote/__init__.py").read_text()).group(1)
 
-where_onednn_is = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+onednn = ["onednn-cpu-gomp>=2023.2", "onednn-devel-cpu-gomp>=2023.2"]
+onednn = [f"{name}; sys_platform == 'linux' and platform_machine == 'x86_64'" for name in onednn]
 
-hdf5 = ["h5py>=3.8", "hdf5plugin>=4", "pandas>=1.5,<2.1"]
+# The engine that fits the Python at hand. Theano's numpy and PyTensor's exclude each other: whoever wants PyTensor on
+# Python 3.11 sets ARIGNOTE_ENGINE=pytensor while installing.
+theano = ["Theano==1.0.5", "numpy>=1.23,<1.24", "six"]
+pytensor = ["pytensor>=3.0,<4"]
+wanted = os.environ.get("ARIGNOTE_ENGINE", "").lower()
+if wanted:
+    engine = {"theano": theano, "pytensor": pytensor}[wanted]
+else:
+    engine = [f"{name}; python_version < '3.12'" for name in theano]
+    engine += [f"{name}; python_version >= '3.12'" for name in pytensor]
+
+hdf5 = ["h5py>=3.8", "hdf5plugin>=4", "pandas>=1.5"]
 images = ["pillow>=9.4"]
 plot = ["matplotlib>=3.7"]
 s3 = ["fsspec>=2023.1", "s3fs>=2023.1"]
@@ -37,16 +50,11 @@ setup(
         "arignote.ops": ["*.cpp"],
         "arignote.sample_data": ["mnist.pkl.gz"],
     },
-    python_requires=">=3.11,<3.12",
-    install_requires=[
-        "numpy>=1.23,<1.24",
-        "six",
-        "scipy>=1.9",
-        "Theano==1.0.5",
-        "scipy-openblas32>=0.3.23",
-        *(f"{name}>=2023.2; {where_onednn_is}" for name in ("onednn-cpu-gomp", "onednn-devel-cpu-gomp")),
-    ],
+    python_requires=">=3.11",
+    install_requires=[*engine, "scipy>=1.9", "scipy-openblas32>=0.3.23", *onednn],
     extras_require={
+        "theano": theano,
+        "pytensor": pytensor,
         "hdf5": hdf5,
         "images": images,
         "plot": plot,

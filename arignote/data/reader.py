@@ -130,7 +130,7 @@ class ArrayReader(Reader):
         if not isinstance(array, np.ndarray):  # keeps a memmap what it is
             array = rectangular(array)
         if array.ndim == 0:
-            raise ValueError(f"got {array[()]!r}; need an array of rows; try a list or an array")
+            raise ValueError(f"got {array.tolist()!r}; need an array of rows; try a list or an array")
         self.array = array
         self.n_rows = len(array)
         self.shape = array.shape[1:]

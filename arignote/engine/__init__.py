@@ -1,7 +1,7 @@
-"""The one door to the symbolic engine.
+"""The one door to the symbolic engine: Theano, or PyTensor, its continuation.
 
-Everything above this package takes its symbols from here, and only from here, so that a second engine is a second
-module beside :mod:`arignote.engine.theano_engine` and no change elsewhere.
+Everything above this package takes its symbols from here, and only from here: an engine is a module of this package.
+:mod:`~arignote.engine.choice` says which one it is.
 
 The vocabulary:
 
@@ -12,7 +12,7 @@ The vocabulary:
 ``grad``                      symbolic gradient
 ``Op``, ``Apply``             what an Op of our own is made of
 ``disconnected_type``         the gradient of an input that has none
-``sigmoid``                   in the numerically stable form of the engine
+``sigmoid``, ``sign``         under one name, and in the numerically stable form of the engine
 ``cross_entropy``             minus the logarithm of the probability of the right class
 ``binary_cross_entropy``      the same for independent yes/no labels
 ``replace_products``          have products of matrices computed by an Op of our own
@@ -23,25 +23,49 @@ The vocabulary:
 ============================  ==========================================================================================
 """
 
+from arignote.engine.choice import chosen
 from arignote.engine.errors import EngineError
-from arignote.engine.theano_engine import (
-    Apply,
-    Op,
-    binary_cross_entropy,
-    convolve,
-    cross_entropy,
-    describe,
-    disconnected_type,
-    float_type,
-    function,
-    grad,
-    quick_compile,
-    replace_products,
-    shared,
-    sigmoid,
-    tensor,
-    use_float,
-)
+
+if chosen() == "theano":
+    from arignote.engine.theano_engine import (
+        Apply,
+        Op,
+        binary_cross_entropy,
+        convolve,
+        cross_entropy,
+        describe,
+        disconnected_type,
+        float_type,
+        function,
+        grad,
+        quick_compile,
+        replace_products,
+        shared,
+        sigmoid,
+        sign,
+        tensor,
+        use_float,
+    )
+else:
+    from arignote.engine.pytensor_engine import (
+        Apply,
+        Op,
+        binary_cross_entropy,
+        convolve,
+        cross_entropy,
+        describe,
+        disconnected_type,
+        float_type,
+        function,
+        grad,
+        quick_compile,
+        replace_products,
+        shared,
+        sigmoid,
+        sign,
+        tensor,
+        use_float,
+    )
 
 __all__ = [
     "Apply",
@@ -59,6 +83,7 @@ __all__ = [
     "replace_products",
     "shared",
     "sigmoid",
+    "sign",
     "tensor",
     "use_float",
 ]

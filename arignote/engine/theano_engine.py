@@ -5,15 +5,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 
 import numpy as np
 
 from arignote import native
-from arignote.engine.theano_flags import check_versions, theano_configured
+from arignote.engine import theano_flags
 from arignote.native import memory
 
-check_versions()
+theano_flags.check_versions()
 native.prepare()  # compilers take seconds, in which this process can import Theano
 imported_before = "theano" in sys.modules
 if imported_before:
@@ -27,7 +26,7 @@ if imported_before:
             stacklevel=2,
         )
 else:
-    with theano_configured(), warnings.catch_warnings():
+    with theano_flags.configured(), warnings.catch_warnings():
         # Theano's own deprecation warnings are no news to the user, who cannot mend them.
         warnings.simplefilter("ignore")
         import theano
@@ -35,19 +34,28 @@ else:
 import theano.tensor as tensor  # noqa: E402
 import theano.tensor.nnet as nnet  # noqa: E402
 from theano import grad  # noqa: E402
-from theano.gof import Apply, Op, local_optimizer  # noqa: E402
+from theano.gof import Apply, local_optimizer  # noqa: E402
+from theano.gof import Op as TheanoOp  # noqa: E402
 from theano.gradient import disconnected_type  # noqa: E402
 from theano.tensor.opt import register_canonicalize  # noqa: E402
 
-__all__ = ["Apply", "Op", "disconnected_type", "grad", "tensor"]
+__all__ = ["Apply", "disconnected_type", "grad", "tensor"]
 
 # The name of the mode that functions are compiled in; None is the user's. It is handed to Theano with each function,
 # since Theano keeps the first default mode that it makes, and does not notice when the setting changes to another.
 compile_mode = None
 
 sigmoid = nnet.sigmoid
+sign = tensor.sgn
 cross_entropy = nnet.categorical_crossentropy
 binary_cross_entropy = nnet.binary_crossentropy
+
+
+class Op(TheanoOp):
+    """What an Op of our own is made of: ``L_op`` and ``output_shapes``, under Theano's names."""
+
+    def infer_shape(self, node, shapes):
+        return self.output_shapes(node, shapes)
 
 
 def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
@@ -57,11 +65,11 @@ def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
     )
     lock = threading.Lock()  # a function has one place for each intermediate result, and kernels let threads go on
 
-    @wraps(compiled)
     def call(*values):
         with lock:
             return compiled(*values)
 
+    call.compiled = compiled  # to look at
     return call
 
 

@@ -276,6 +276,7 @@ class NNClassifier:
             Ctrl-C. A text is the address of another metadata service.
         prefetch : int, optional
             How many minibatches a thread prepares ahead where reading, altering or augmenting takes work; by default 2.
+            With 0 there is no thread.
 
         Returns
         -------

@@ -394,7 +394,7 @@ def add_decay(gradient, param, factors: tuple[float, float]):
     """Add to a symbolic gradient that of ``l1 * sum(abs(param)) + l2 * sum(param**2)``."""
     l1, l2 = factors
     if l1:
-        gradient = gradient + l1 * tensor.sgn(param)
+        gradient = gradient + l1 * engine.sign(param)
     if l2:
         gradient = gradient + 2 * l2 * param
     return gradient

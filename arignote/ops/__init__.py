@@ -1,7 +1,7 @@
 """Operations of our own: computations that the engine lacks, or has not fast enough.
 
 ========================  =============================================================================================
-:mod:`~.base`             ``KernelOp``: one computation as a kernel in C++ and in numpy
+:mod:`~.base`             ``KernelOp``: one computation as a kernel in C++ and in numpy; ``NumpyOp``
 :mod:`~.matmul`           ``matmul``
 :mod:`~.convolve`         ``convolve``
 :mod:`~.flatten`          ``flatten``

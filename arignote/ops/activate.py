@@ -104,7 +104,7 @@ class Activate(KernelOp):
     def L_op(self, inputs, outputs, output_gradients):
         return list(ActivateGradient(self.name)(output_gradients[0], *inputs, return_list=True))
 
-    def infer_shape(self, node, shapes):
+    def output_shapes(self, node, shapes):
         return [shapes[0]]
 
 
@@ -132,6 +132,9 @@ class ActivateGradient(KernelOp):
         x = z + bias
         change = gradient * formula.slope(x, *learned)
         return (change, _sum_to_units(change), *(_sum_to_units(gradient * d(x, *learned)) for d in formula.learned))
+
+    def output_shapes(self, node, shapes):
+        return shapes[1:]
 
 
 class Maxout(KernelOp):
@@ -168,7 +171,7 @@ class Maxout(KernelOp):
     def L_op(self, inputs, outputs, output_gradients):
         return list(MaxoutGradient(self.n_pieces)(output_gradients[0], *inputs, return_list=True))
 
-    def infer_shape(self, node, shapes):
+    def output_shapes(self, node, shapes):
         n, width, *rest = shapes[0]
         return [(n, width // self.n_pieces, *rest)]
 
@@ -196,6 +199,9 @@ class MaxoutGradient(KernelOp):
         np.put_along_axis(change, pieces.argmax(axis=1)[:, np.newaxis], gradient[:, np.newaxis], axis=1)
         change = change.reshape(z.shape)
         return change, _sum_to_units(change)
+
+    def output_shapes(self, node, shapes):
+        return shapes[1:]
 
 
 def activate(name: str, z, bias, *learned):

@@ -13,18 +13,34 @@ from arignote.engine import Op
 from arignote.native.memory import empty
 
 
-class KernelOp(Op):
-    """An Op that computes by a kernel, or in numpy."""
+class NumpyOp(Op):
+    """An Op that computes in numpy: for what takes no time to speak of."""
 
     __props__: tuple = ()
 
     @abstractmethod
-    def run(self, outputs: list, *inputs: np.ndarray) -> None:
-        """Compute by a kernel, and leave each output in the cell ``outputs[i][0]``, which may hold an earlier one."""
-
-    @abstractmethod
     def reference(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Compute in numpy; return the outputs."""
+
+    @abstractmethod
+    def output_shapes(self, node: Any, shapes: list) -> list:
+        """Return the shapes of the outputs, symbolic, for those of the inputs."""
+
+    def perform(self, node: Any, inputs: list, output_storage: list, params: Any = None) -> None:
+        for cell, value, variable in zip(output_storage, self.reference(*inputs), node.outputs, strict=True):
+            cell[0] = np.asarray(value, dtype=variable.dtype)
+
+    def make_thunk(self, node, storage_map, compute_map, no_recycling, impl=None):
+        # The engine would first look for C code of its own kind.
+        return self.make_py_thunk(node, storage_map, compute_map, no_recycling)
+
+
+class KernelOp(NumpyOp):
+    """An Op that computes by a kernel, or, where there is none, in numpy."""
+
+    @abstractmethod
+    def run(self, outputs: list, *inputs: np.ndarray) -> None:
+        """Compute by a kernel, and leave each output in the cell ``outputs[i][0]``, which may hold an earlier one."""
 
     def can_run(self, *inputs: np.ndarray) -> bool:
         """Say whether there is a kernel for these inputs."""
@@ -33,13 +49,8 @@ class KernelOp(Op):
     def perform(self, node: Any, inputs: list, output_storage: list, params: Any = None) -> None:
         if self.can_run(*inputs):
             self.run(output_storage, *inputs)
-            return
-        for cell, value, variable in zip(output_storage, self.reference(*inputs), node.outputs, strict=True):
-            cell[0] = np.asarray(value, dtype=variable.dtype)
-
-    def make_thunk(self, node, storage_map, compute_map, no_recycling, impl=None):
-        # The engine would first look for C code of its own kind.
-        return self.make_py_thunk(node, storage_map, compute_map, no_recycling)
+        else:
+            super().perform(node, inputs, output_storage, params)
 
 
 def room(cell: list, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

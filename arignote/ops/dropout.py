@@ -94,7 +94,7 @@ class Dropout(KernelOp):
         disconnected = [disconnected_type() for _ in inputs[1:]]
         return [self(output_gradients[0], *inputs[1:]), *disconnected]
 
-    def infer_shape(self, node, shapes):
+    def output_shapes(self, node, shapes):
         return [shapes[0]]
 
 
@@ -140,7 +140,7 @@ class ActivateDropout(KernelOp):
         found = gradient(fraction, outputs[1], output_gradients[0], *activated, return_list=True)
         return [*(disconnected_type() for _ in range(3)), *found]
 
-    def infer_shape(self, node, shapes):
+    def output_shapes(self, node, shapes):
         return [shapes[3]] * 2
 
 
@@ -174,6 +174,9 @@ class ActivateDropoutGradient(KernelOp):
     def reference(self, fraction, stays, gradient, z, *per_unit):
         scale = z.dtype.type(1.0 / (1.0 - fraction))
         return ActivateGradient(self.name).reference(gradient * stays * scale, z, *per_unit)
+
+    def output_shapes(self, node, shapes):
+        return shapes[3:]
 
 
 def dropout(array, fraction, key, position):

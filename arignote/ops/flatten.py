@@ -1,12 +1,15 @@
 """Examples of any shape as vectors."""
 
+from functools import reduce
+from operator import mul
+
 import numpy as np
 
 from arignote.engine import Apply, disconnected_type, tensor
-from arignote.ops.base import KernelOp
+from arignote.ops.base import NumpyOp
 
 
-class Flatten(KernelOp):
+class Flatten(NumpyOp):
     """Lay out each example as a vector, in C order of its axes."""
 
     view_map = {0: [0]}  # the output may share memory with the input
@@ -15,17 +18,18 @@ class Flatten(KernelOp):
         x = tensor.as_tensor_variable(x)
         return Apply(self, [x], [tensor.TensorType(x.dtype, (False, False))()])
 
-    def can_run(self, x):
-        return False  # numpy does it
-
     def reference(self, x):
         return (x.reshape(len(x), int(np.prod(x.shape[1:]))),)
+
+    def output_shapes(self, node, shapes):
+        n, *rest = shapes[0]
+        return [(n, reduce(mul, rest))]
 
     def L_op(self, inputs, outputs, output_gradients):
         return [Unflatten()(output_gradients[0], inputs[0])]
 
 
-class Unflatten(KernelOp):
+class Unflatten(NumpyOp):
     """Give vectors the shape that they had. Inputs: the vectors; the examples, for their shape."""
 
     view_map = {0: [0]}
@@ -34,11 +38,11 @@ class Unflatten(KernelOp):
         vectors, x = tensor.as_tensor_variable(vectors), tensor.as_tensor_variable(x)
         return Apply(self, [vectors, x], [tensor.TensorType(vectors.dtype, (False,) * x.ndim)()])
 
-    def can_run(self, vectors, x):
-        return False
-
     def reference(self, vectors, x):
         return (vectors.reshape(x.shape),)
+
+    def output_shapes(self, node, shapes):
+        return [shapes[1]]
 
     def connection_pattern(self, node):
         return [[True], [False]]

@@ -53,7 +53,7 @@ class MatMul(KernelOp):
             b_gradient = MatMul(not self.transpose_a, False)(a, gradient)
         return [a_gradient, b_gradient]
 
-    def infer_shape(self, node, shapes):
+    def output_shapes(self, node, shapes):
         a, b = shapes
         return [(a[1 if self.transpose_a else 0], b[0 if self.transpose_b else 1])]
 

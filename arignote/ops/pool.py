@@ -74,7 +74,7 @@ class MaxPool(KernelOp):
         gradient = MaxPoolGradient(self.window, self.stride)(output_gradients[0], outputs[1], inputs[0])
         return [gradient, *(disconnected_type() for _ in inputs[1:])]
 
-    def infer_shape(self, node, shapes):
+    def output_shapes(self, node, shapes):
         return [self.shape_out(shapes[0])] * 2
 
 
@@ -108,7 +108,7 @@ class MaxPoolGradient(KernelOp):
             out[n, channel, row * self.stride[0] + i, column * self.stride[1] + j] += gradient[index]
         return (out,)
 
-    def infer_shape(self, node, shapes):
+    def output_shapes(self, node, shapes):
         return [shapes[2]]
 
 

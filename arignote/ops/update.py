@@ -59,3 +59,6 @@ class Update(KernelOp):
             step, new = self.rule(gradient, rate, momentum, time, *kept)
             outputs += [parameter + step, *new.values()]
         return tuple(outputs)
+
+    def output_shapes(self, node, shapes):
+        return [shapes[sources[0]] for sources in self.destroy_map.values()]

@@ -111,7 +111,7 @@ def test_a_function_of_ones_own(quick):
 
 
 def test_a_function_of_ones_own_with_learned_parameters():
-    activations.register(lambda x, power: tensor.sgn(x) * abs(x) ** power, "signed_power", learned={"power": 1.5})
+    activations.register(lambda x, power: engine.sign(x) * abs(x) ** power, "signed_power", learned={"power": 1.5})
     definition = [
         ["FCLayer", {"n_units": 3, "activation": "signed_power"}],
         ["ClassificationOutputLayer", {"n_classes": 2}],

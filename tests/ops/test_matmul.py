@@ -9,7 +9,7 @@ def test_products_in_layers_of_users_are_computed_by_the_kernel_too():
     a, b = tensor.fmatrix(), tensor.fmatrix()
     loss = (tensor.dot(a, b) ** 2).sum()
     run = engine.function([a, b], [loss, engine.grad(loss, a)])
-    ops = [type(node.op) for node in run.maker.fgraph.toposort()]
+    ops = [type(node.op) for node in run.compiled.maker.fgraph.toposort()]
     assert ops.count(MatMul) == 2
     x, y = np.random.default_rng(0).normal(size=(2, 5, 5)).astype("float32")
     np.testing.assert_allclose(run(x, y)[1], 2 * (x @ y) @ y.T, rtol=1e-4)
@@ -17,5 +17,5 @@ def test_products_in_layers_of_users_are_computed_by_the_kernel_too():
 
 def test_other_products_stay_with_the_engine():
     for a, b in [(tensor.dmatrix(), tensor.dmatrix()), (tensor.fmatrix(), tensor.fvector())]:
-        ops = [type(node.op) for node in engine.function([a, b], tensor.dot(a, b)).maker.fgraph.toposort()]
+        ops = [type(node.op) for node in engine.function([a, b], tensor.dot(a, b)).compiled.maker.fgraph.toposort()]
         assert MatMul not in ops

@@ -183,8 +183,9 @@ def index_runs(first: np.ndarray, label: np.ndarray, n_records: int, levels: dic
     needed = math.prod(len(level) for level in levels.values())
     if (per_example != needed).any():
         row = int((per_example != needed).argmax())
+        label = labels[np.argsort(at)].tolist()[row]
         raise HDFError(
-            f"got {per_example[row]} records in row {row}, labelled {labels[np.argsort(at)][row]!r}; need {needed}, "
+            f"got {per_example[row]} records in row {row}, labelled {label!r}; need {needed}, "
             "one for each place of an example; try writing all examples in one shape"
         )
     order = np.argsort(example, kind="stable")

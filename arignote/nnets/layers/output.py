@@ -67,7 +67,7 @@ class OutputLayer(Layer, abstract=True):
         if bad.any():
             row = int(bad.argmax())
             raise ValueError(
-                f"got the label {labels[row]!r} in row {first_row + row}; need whole numbers from 0 to "
+                f"got the label {labels[row]} in row {first_row + row}; need whole numbers from 0 to "
                 f"{self.n_classes - 1} ({self} has n_classes={self.n_classes}); try numbering the classes from 0"
             )
         return labels.astype(np.int32)

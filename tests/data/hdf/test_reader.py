@@ -178,9 +178,10 @@ def test_ctrl_c_leaves_no_thread_and_no_file(path, quick):
 
 
 def test_depth_of_prefetching_is_checked(path, quick):
-    with pytest.raises(ValueError, match="got prefetch=0"):
-        small().fit(path, n_epochs=1, prefetch=0)
-    small().fit(path, n_epochs=1, prefetch=5)
+    with pytest.raises(ValueError, match="got prefetch=-1"):
+        small().fit(path, n_epochs=1, prefetch=-1)
+    params = [small().fit(path, n_epochs=1, prefetch=depth).params["output.W"].get_value() for depth in (0, 1, 5)]
+    assert params[0].tobytes() == params[1].tobytes() == params[2].tobytes()
 
 
 def test_without_h5py(path, monkeypatch):

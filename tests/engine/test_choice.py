@@ -1,0 +1,69 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from arignote.engine import EngineError, choice
+
+IMPORTS = ("import theano", "from theano", "import pytensor", "from pytensor")
+
+
+def run(code):
+    """Run a program in a fresh process."""
+    return subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True)
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Return a function that says what is to be found installed."""
+    monkeypatch.delenv("ARIGNOTE_ENGINE", raising=False)
+    return lambda *names: monkeypatch.setattr(choice.util, "find_spec", lambda name: name if name in names else None)
+
+
+@pytest.mark.parametrize(
+    ("python", "engines", "expected"),
+    [
+        ((3, 11), ["theano"], "theano"),
+        ((3, 11), ["pytensor"], "pytensor"),
+        ((3, 11), ["theano", "pytensor"], "theano"),
+        ((3, 12), ["theano", "pytensor"], "pytensor"),
+        ((3, 14), ["pytensor"], "pytensor"),
+    ],
+)
+def test_the_engine_is_what_is_installed(installed, monkeypatch, python, engines, expected):
+    installed(*engines)
+    monkeypatch.setattr(choice.sys, "version_info", python)
+    assert choice.chosen() == expected
+
+
+def test_the_user_has_the_last_word(installed, monkeypatch):
+    installed("theano", "pytensor")
+    for wanted in ("pytensor", "Theano"):
+        monkeypatch.setenv("ARIGNOTE_ENGINE", wanted)
+        assert choice.chosen() == wanted.lower()
+    monkeypatch.setenv("ARIGNOTE_ENGINE", "torch")
+    with pytest.raises(EngineError, match="got ARIGNOTE_ENGINE='torch'; need theano or pytensor"):
+        choice.chosen()
+
+
+def test_without_an_engine_it_is_said_how_to_get_one(installed):
+    installed()
+    with pytest.raises(EngineError, match="got neither Theano nor PyTensor.*pip install"):
+        choice.chosen()
+
+
+def test_importing_the_package_is_quick_and_needs_no_engine():
+    code = (
+        "import sys, arignote, arignote.data.files; print(sorted({'theano', 'pytensor', 'pandas'} & set(sys.modules)))"
+    )
+    assert run(code).stdout.strip() == "[]"
+
+
+def test_nothing_above_the_door_imports_an_engine():
+    root = Path(choice.__file__).parent.parent
+    for path in root.rglob("*.py"):
+        if path.parent.name != "engine":
+            lines = path.read_text().splitlines()
+            assert not [n for n in lines if n.strip().startswith(IMPORTS)], path
