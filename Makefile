@@ -7,7 +7,7 @@ SUFFIX := $(if $(filter pytensor,$(ENGINE)),-pytensor)
 VENV := .venv$(SUFFIX)
 BIN := $(VENV)/bin
 # What an engine can break; the rest of the tests knows nothing of engines.
-ENGINE_TESTS := tests/engine tests/native tests/ops tests/nnets tests/resume tests/test_seed_script.py arignote/ops arignote/nnets
+ENGINE_TESTS := tests/engine tests/ops tests/nnets tests/resume/test_exact.py tests/test_seed_script.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup mnist fashion test test-pytensor test-slow torture bench lint format lock clean
