@@ -47,7 +47,7 @@ setup(
     packages=find_packages(include=["arignote", "arignote.*"]),
     package_data={
         "arignote.native": ["*.cpp", "*.h"],
-        "arignote.ops": ["*.cpp"],
+        "arignote.ops": ["*.cpp", "*.h"],
         "arignote.sample_data": ["mnist.pkl.gz"],
     },
     python_requires=">=3.11",

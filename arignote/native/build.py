@@ -75,7 +75,7 @@ def _fingerprint() -> str:
 
 def _ingredients() -> Iterator[str | bytes]:
     """Yield all that the compiled code depends on."""
-    for path in [*sources(), *sorted(PACKAGE.glob("native/*.h"))]:
+    for path in [*sources(), *sorted([*PACKAGE.glob("native/*.h"), *PACKAGE.glob("ops/*.h")])]:
         yield path.name
         yield path.read_bytes()
     yield from FLAGS
