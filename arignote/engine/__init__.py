@@ -7,16 +7,16 @@ The vocabulary:
 
 ============================  ==========================================================================================
 ``tensor``                    the module of symbolic arrays and their operations
-``function``                  compile inputs, outputs and updates into a callable
+``function``                  compile inputs, outputs and updates into a callable; see :class:`~.compiled.Compiled`
 ``shared``                    a variable with a value, kept between calls
 ``grad``                      symbolic gradient
 ``Op``, ``Apply``             what an Op of our own is made of
 ``disconnected_type``         the gradient of an input that has none
 ``sigmoid``, ``sign``         under one name, and in the numerically stable form of the engine
-``cross_entropy``             minus the logarithm of the probability of the right class
 ``binary_cross_entropy``      the same for independent yes/no labels
 ``replace_products``          have products of matrices computed by an Op of our own
 ``convolve``                  the engine's own convolution, where :mod:`arignote.ops` has none
+``resident``, ``Rows``        data kept on a device, and some rows of them, or None where there is nothing to be gained
 ``float_type``                the dtype of the numbers that a network computes with
 ``use_float``, ``quick_compile``  change the dtype, or compile without C, inside a ``with`` block
 ``describe``                  what runs, on what
@@ -30,9 +30,9 @@ if chosen() == "theano":
     from arignote.engine.theano_engine import (
         Apply,
         Op,
+        Rows,
         binary_cross_entropy,
         convolve,
-        cross_entropy,
         describe,
         disconnected_type,
         float_type,
@@ -40,6 +40,7 @@ if chosen() == "theano":
         grad,
         quick_compile,
         replace_products,
+        resident,
         shared,
         sigmoid,
         sign,
@@ -50,9 +51,9 @@ else:
     from arignote.engine.pytensor_engine import (
         Apply,
         Op,
+        Rows,
         binary_cross_entropy,
         convolve,
-        cross_entropy,
         describe,
         disconnected_type,
         float_type,
@@ -60,6 +61,7 @@ else:
         grad,
         quick_compile,
         replace_products,
+        resident,
         shared,
         sigmoid,
         sign,
@@ -71,9 +73,9 @@ __all__ = [
     "Apply",
     "EngineError",
     "Op",
+    "Rows",
     "binary_cross_entropy",
     "convolve",
-    "cross_entropy",
     "describe",
     "disconnected_type",
     "float_type",
@@ -81,6 +83,7 @@ __all__ = [
     "grad",
     "quick_compile",
     "replace_products",
+    "resident",
     "shared",
     "sigmoid",
     "sign",

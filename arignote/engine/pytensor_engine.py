@@ -1,7 +1,6 @@
 """PyTensor, Theano's continuation, behind the door: import it, set up, and give its parts the door's names."""
 
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,14 +9,19 @@ from importlib import util
 import numpy as np
 
 from arignote import native
-from arignote.engine import flags
+from arignote.engine import choice, flags
+from arignote.engine.compiled import Compiled
 from arignote.engine.errors import EngineError
 from arignote.native import memory
 
 if util.find_spec("pytensor") is None:
     raise EngineError("PyTensor is not installed; need PyTensor 3; try: pip install 'pytensor>=3'")
 
-native.prepare()  # compilers take seconds, in which this process can import PyTensor
+backend, device = choice.backend(), choice.device()
+if backend == "jax":
+    native.switch_off()  # JAX compiles all that is computed
+else:
+    native.prepare()  # compilers take seconds, in which this process can import PyTensor
 # What the user's PYTENSOR_FLAGS and .pytensorrc leave open, we set.
 settings = {
     "floatX": lambda: "float32",
@@ -42,6 +46,7 @@ from pytensor.tensor.rewriting.basic import register_canonicalize  # noqa: E402
 
 __all__ = ["Apply", "disconnected_type", "grad", "sigmoid", "sign", "tensor"]
 
+# The name of the mode that functions are compiled in, instead of the backend's own.
 compile_mode: str | None = None
 
 
@@ -52,12 +57,19 @@ class Op(PyTensorOp):
         return self.L_op(inputs, outputs, cotangents)
 
     def infer_shape(self, fgraph, node, shapes):
+        if backend == "jax":
+            raise NotImplementedError  # JAX wants shapes as plain numbers, which it has of the outputs themselves
         return self.output_shapes(node, shapes)
 
 
-def cross_entropy(probabilities, labels):
-    """Return minus the logarithm of the probability of each row's label, symbolic."""
-    return -tensor.log(probabilities[tensor.arange(labels.shape[0]), labels])
+if backend == "jax":
+    from arignote.engine import jax_backend
+
+    jax_backend.import_jax(device)
+    jax_backend.register(Op)
+    Rows, resident = jax_backend.Rows, jax_backend.resident
+else:
+    Rows, resident = None, None  # data are where the engine computes
 
 
 def binary_cross_entropy(probabilities, labels):
@@ -67,22 +79,23 @@ def binary_cross_entropy(probabilities, labels):
 
 def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
     """Compile inputs, outputs and updates of shared variables into a callable, which threads may share."""
-    mode = compile_mode or ("CVM" if pytensor.config.cxx else pytensor.Mode("vm", "fast_run"))
-    compiled = pytensor.function(
-        inputs, outputs, updates=updates, on_unused_input=on_unused_input, mode=mode, accept_inplace=True
-    )
-    lock = threading.Lock()  # a function has one place for each intermediate result, and kernels let threads go on
-
-    def call(*values):
-        with lock:
-            return compiled(*values)
-
-    call.compiled = compiled  # to look at
-    return call
+    if backend == "jax":
+        return jax_backend.JaxFunction(inputs, outputs, updates, on_unused_input)
+    without_compiler = pytensor.Mode("vm", "fast_run")
+    mode = compile_mode or ("NUMBA" if backend == "numba" else "CVM" if pytensor.config.cxx else without_compiler)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Numba will use object mode")  # it calls our Ops, which are fast themselves
+        return Compiled(
+            pytensor.function(
+                inputs, outputs, updates=updates, on_unused_input=on_unused_input, mode=mode, accept_inplace=True
+            )
+        )
 
 
 def shared(value, name: str | None = None):
     """Return a variable with a value, kept between calls: a copy of the array given."""
+    if backend == "jax":
+        return jax_backend.shared(value, name)
     return pytensor.shared(memory.copy(value), name=name, borrow=True)
 
 
@@ -141,6 +154,8 @@ def describe() -> dict[str, str]:
         "engine": "pytensor",
         "version": pytensor.__version__,
         "numpy": np.__version__,
+        "backend": backend,
+        "device": jax_backend.describe() if backend == "jax" else "cpu",
         "blas": pytensor.config.blas__ldflags.split(" -D")[0],
         "compiler": pytensor.config.cxx,
         "float": pytensor.config.floatX,

@@ -1,7 +1,6 @@
 """Theano 1.0.5 behind the door: import it, set up, and give its parts the door's names."""
 
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import numpy as np
 
 from arignote import native
 from arignote.engine import theano_flags
+from arignote.engine.compiled import Compiled
 from arignote.native import memory
 
 theano_flags.check_versions()
@@ -47,7 +47,7 @@ compile_mode = None
 
 sigmoid = nnet.sigmoid
 sign = tensor.sgn
-cross_entropy = nnet.categorical_crossentropy
+Rows, resident = None, None  # data are where the engine computes
 binary_cross_entropy = nnet.binary_crossentropy
 
 
@@ -60,17 +60,11 @@ class Op(TheanoOp):
 
 def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
     """Compile inputs, outputs and updates of shared variables into a callable, which threads may share."""
-    compiled = theano.function(
-        inputs, outputs, updates=updates, on_unused_input=on_unused_input, mode=compile_mode, accept_inplace=True
+    return Compiled(
+        theano.function(
+            inputs, outputs, updates=updates, on_unused_input=on_unused_input, mode=compile_mode, accept_inplace=True
+        )
     )
-    lock = threading.Lock()  # a function has one place for each intermediate result, and kernels let threads go on
-
-    def call(*values):
-        with lock:
-            return compiled(*values)
-
-    call.compiled = compiled  # to look at
-    return call
 
 
 def shared(value, name: str | None = None):
@@ -150,6 +144,8 @@ def describe() -> dict[str, str]:
         "engine": "theano",
         "version": theano.__version__,
         "numpy": np.__version__,
+        "backend": "c",
+        "device": "cpu",
         "blas": theano.config.blas.ldflags.split(" -D")[0],
         "compiler": theano.config.cxx,
         "float": theano.config.floatX,

@@ -17,9 +17,16 @@ from types import ModuleType
 from arignote.native import build
 from arignote.native.build import BuildError
 
-__all__ = ["BuildError", "available", "build", "has", "kernels", "prepare", "set_threads", "threads"]
+__all__ = ["BuildError", "available", "build", "has", "kernels", "prepare", "set_threads", "switch_off", "threads"]
 
 lock = threading.Lock()
+switched_off = False
+
+
+def switch_off() -> None:
+    """Have no kernels: something else computes. Call it before anything asks for them."""
+    global switched_off
+    switched_off = True
 
 
 @cache
@@ -29,6 +36,8 @@ def kernels() -> ModuleType | None:
     Each kernel is a function of this module. It takes contiguous arrays and numbers, in the order that its source
     names, writes to the first of the arrays, and lets other Python threads run meanwhile.
     """
+    if switched_off:
+        return None
     try:
         with lock:
             module = _load()
@@ -87,6 +96,8 @@ def has(name: str) -> bool:
 
 def describe() -> str:
     """Say in a few words what the Ops run on."""
+    if switched_off:
+        return "none needed"
     if not available():
         return "none: numpy computes"
     library = "oneDNN" if has("convolve") else "no oneDNN"

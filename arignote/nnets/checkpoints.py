@@ -58,9 +58,14 @@ class Checkpoints:
                 "need a place for checkpoints; try another"
             ) from error
 
-    def is_due(self) -> bool:
-        """Count a minibatch, and say whether it is time to write within the epoch."""
-        self._batches_since += 1
+    @property
+    def batches_left(self) -> int | None:
+        """After how many more minibatches to write within the epoch, or None if their number does not matter."""
+        return None if self._batches is None else self._batches - self._batches_since
+
+    def is_due(self, n_batches: int) -> bool:
+        """Count minibatches, and say whether it is time to write within the epoch."""
+        self._batches_since += n_batches
         if self._batches is not None and self._batches_since >= self._batches:
             return True
         return self._seconds is not None and time.monotonic() - self._at >= self._seconds

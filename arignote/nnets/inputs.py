@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from arignote import engine
 from arignote.data import readers
 from arignote.data.reader import closing
 from arignote.data.readers import ArrayReader, Data, DataWithHoldoutPartitions, ImageFolderReader
@@ -174,6 +175,39 @@ def training_batches(
                 X, y = augment(X, y, epoch, batch)
                 X, y = network.prepare_features(X), network.output_layer.prepare_labels(y)
             yield X, y
+
+
+class Resident:
+    """Data in memory, copied to the device that computes, where there is one: batches are then numbers of rows."""
+
+    def __init__(self) -> None:
+        self._copies: dict[tuple, tuple] = {}
+
+    def batches(
+        self, data: Data, network: Network, batch_size: int, seed: int, epoch: int, first_batch: int
+    ) -> Iterator[tuple] | None:
+        """Return the batches of an epoch, or None if these data are not to be kept on a device.
+
+        Parameters
+        ----------
+        data, network, batch_size, seed, epoch, first_batch
+            As for :func:`training_batches`.
+        """
+        if engine.resident is None or not is_checked_ahead(data):
+            return None
+        key = id(data.features), id(data.labels), data.start, data.stop
+        if key not in self._copies:
+            X = engine.resident(network.prepare_features(data.features.array[data.start : data.stop]))
+            y = engine.resident(network.output_layer.prepare_labels(data.labels.array[data.start : data.stop]))
+            self._copies[key] = X, y, data.features, data.labels  # which keeps their ids from being used again
+        X, y, *_ = self._copies[key]
+        if X is None or y is None:
+            return None
+        size = data.batch_size_or(batch_size)
+        first, last = first_batch * size, min(data.n_batches(size) * size, data.n_rows)
+        rows = data.rows(first, last, epoch, seed) - data.start
+        parts = (rows[start : start + size] for start in range(0, len(rows), size))
+        return ((engine.Rows(X, part), engine.Rows(y, part)) for part in parts)
 
 
 def _at_fault(X: np.ndarray, y: np.ndarray, data: Data, network: Network, rows: np.ndarray) -> ValueError:

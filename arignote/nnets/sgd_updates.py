@@ -304,9 +304,9 @@ class SGD:
         """The symbolic scalars that the updates depend on; `input_values` gives their values for the next update."""
         return [self.rate, self.momentum, self.time]
 
-    def input_values(self) -> list[float]:
-        """Return learning rate, momentum, and the number of the next update, counted from 1."""
-        return [self.lr_rule.value, self.momentum_rule.value, self.n_updates + 1]
+    def input_values(self, ahead: int = 0) -> list[float]:
+        """Return learning rate, momentum, and the number of the next update, counted from 1, or of one after it."""
+        return [self.lr_rule.value, self.momentum_rule.value, self.n_updates + 1 + ahead]
 
     def updates(
         self, loss, params: Sequence, constrain: Callable | None = None, decay: Callable | None = None

@@ -7,9 +7,10 @@ rule keep. Whoever has the state and the data can go on.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from arignote import engine
 from arignote.data.prefetch import Prefetcher
 from arignote.data.readers import Data
 from arignote.nnets.checkpoints import Checkpoints
-from arignote.nnets.inputs import Inputs, training_batches
+from arignote.nnets.inputs import Inputs, Resident, training_batches
 from arignote.nnets.interrupt import Stopped, StopRequest
 from arignote.nnets.network import Network
 from arignote.nnets.sgd_updates import SGD
@@ -131,6 +132,7 @@ class Trainer:
         self.last_params: dict[str, np.ndarray] | None = None
         self.prefetch = 2
         self._lock = threading.RLock()
+        self._resident = Resident()
         self._step: Callable | None = None
         self._evaluate: Callable | None = None
 
@@ -229,6 +231,8 @@ class Trainer:
             if checkpoints is not None:
                 checkpoints.finish()
             raise
+        finally:
+            self._resident = Resident()
         stop.deliver()
 
     def _train(
@@ -241,15 +245,15 @@ class Trainer:
         if progress.validation_is_due:  # the state was stored before it, or in the middle of it
             self._validate(inputs, model, checkpoints, stop)
         while not self.finished:
-            with closing(self._train_epoch(inputs.train, augment)) as losses:
-                for loss in losses:
+            with closing(self._train_epoch(inputs.train, augment, checkpoints)) as blocks:
+                for losses in blocks:
                     progress.seconds = time.monotonic() - started
-                    self._require_finite(loss)
+                    self._require_finite(losses, inputs.train)
                     if progress.validation_is_due:
                         self._validate(inputs, model, checkpoints, stop)
                     if stop.requested:
                         return
-                    if progress.batch > 0 and checkpoints is not None and checkpoints.is_due():
+                    if progress.batch > 0 and checkpoints is not None and checkpoints.is_due(len(losses)):
                         self._write("last", model, checkpoints)
             self._write("last", model, checkpoints)
             if self.settings.checkpoint_all:
@@ -308,27 +312,33 @@ class Trainer:
         self, data: Data, epoch: int = 0, first_batch: int = 0, augment: Callable | None = None
     ) -> AbstractContextManager[Iterable[tuple[np.ndarray, np.ndarray]]]:
         """Return the batches of an epoch, to be opened by ``with``; prepared in a thread if that takes work."""
+        size = self.settings.batch_size
+        resident = None
+        if augment is None:
+            resident = self._resident.batches(data, self.network, size, self.seed, epoch, first_batch)
+        if resident is not None:
+            return nullcontext(resident)
 
         def make() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            size = self.settings.batch_size
             return training_batches(data, self.network, size, self.seed, epoch, first_batch, augment)
 
         takes_work = augment is not None or data.needs_work
         return Prefetcher(make, self.prefetch) if takes_work and self.prefetch > 0 else nullcontext(make())
 
-    def _train_epoch(self, data: Data, augment: Callable | None) -> Iterator[float]:
-        """Train on the rest of the present epoch; yield the loss of each minibatch after it was trained on."""
+    def _train_epoch(
+        self, data: Data, augment: Callable | None, checkpoints: Checkpoints | None
+    ) -> Iterator[list[float]]:
+        """Train on the rest of the present epoch; yield the losses of each block of minibatches, trained on."""
         progress = self.progress
         n_batches = data.n_batches(self.settings.batch_size)
         with self._batches(data, progress.epoch, progress.batch, augment) as batches:
-            for X, y in batches:
+            for block in self._blocks(batches, n_batches, checkpoints):
                 with self._lock:
-                    loss = self._train_batch(X, y)
-                    progress.batch += 1
+                    losses = self._train_block(block)
                     if progress.batch == n_batches:
                         progress.epoch, progress.batch = progress.epoch + 1, 0
-                    progress.validation_is_due = self._validation_is_due()
-                yield loss
+                    progress.validation_is_due = self._validation_is_due(progress.n_examples, progress.batch == 0)
+                yield losses
                 if progress.batch == 0:
                     return
         raise ValueError(
@@ -336,27 +346,56 @@ class Trainer:
             f"{data.n_rows} says; try checking its iter_epoch"
         )
 
-    def _train_batch(self, X: np.ndarray, y: np.ndarray) -> float:
+    def _blocks(
+        self, batches: Iterable[tuple], n_batches: int, checkpoints: Checkpoints | None
+    ) -> Iterator[list[tuple]]:
+        """Put minibatches together that the engine trains on in one go: none but the last has anything due after it."""
+        block: list[tuple] = []
+        for X, y in batches:
+            block.append((X, y))
+            n_examples = self.progress.n_examples + sum(len(X) for X, _ in block)
+            at_end = self.progress.batch + len(block) == n_batches
+            limits = [self._step.block_size, None if checkpoints is None else checkpoints.batches_left]
+            full = len(block) >= min(limit for limit in limits if limit is not None)
+            if full or at_end or self._validation_is_due(n_examples, at_end):
+                yield block
+                block = []
+        if block:
+            yield block
+
+    def _train_block(self, batches: Sequence[tuple]) -> list[float]:
+        """Train on minibatches, one after another; return their losses."""
         progress = self.progress
-        position = np.array([progress.epoch, progress.batch, 0])
-        loss = float(self._step(X, y, position, *self.sgd.input_values()))
-        self.sgd.n_updates += 1
-        progress.n_examples += len(X)
-        progress.loss_sum += loss * len(X)
-        progress.loss_examples += len(X)
-        return loss
+        calls = [
+            (X, y, np.array([progress.epoch, progress.batch + i, 0]), *self.sgd.input_values(ahead=i))
+            for i, (X, y) in enumerate(batches)
+        ]
+        losses = [float(loss) for loss in self._step.block(calls)]
+        self.sgd.n_updates += len(batches)
+        progress.batch += len(batches)
+        for (X, _), loss in zip(batches, losses, strict=True):
+            progress.n_examples += len(X)
+            progress.loss_sum += loss * len(X)
+            progress.loss_examples += len(X)
+        return losses
 
-    def _require_finite(self, loss: float) -> None:
-        """Refuse to go on from a loss that is no number."""
-        if not np.isfinite(loss):
-            raise self._diverged(f"the training loss became {loss}")
+    def _require_finite(self, losses: Sequence[float], train: Data) -> None:
+        """Refuse to go on from the losses of the minibatches just trained on if one is no number."""
+        finite = np.isfinite(losses)
+        if not finite.all():
+            n_batches = train.n_batches(self.settings.batch_size)
+            n_trained = self.progress.epoch * n_batches + self.progress.batch
+            first = int(finite.argmin())
+            epoch, batch = divmod(n_trained - len(losses) + first, n_batches)
+            raise self._diverged(f"the training loss became {losses[first]}", epoch, batch + 1)
 
-    def _validation_is_due(self) -> bool:
-        progress, frequency = self.progress, self.settings.validation_frequency
+    def _validation_is_due(self, n_examples: int, at_end: bool) -> bool:
+        """Say whether to validate when so many examples were trained on, perhaps at the end of an epoch."""
+        frequency = self.settings.validation_frequency
         if frequency is None:
-            return progress.batch == 0
-        at_last_validation = progress.n_examples - progress.loss_examples
-        return progress.n_examples // frequency > at_last_validation // frequency
+            return at_end
+        at_last_validation = self.progress.n_examples - self.progress.loss_examples
+        return n_examples // frequency > at_last_validation // frequency
 
     def _validate(self, inputs: Inputs, model: Any, checkpoints: Checkpoints | None, stop: StopRequest) -> None:
         """Compute losses, remember the best network, and let the rules act.
@@ -408,11 +447,13 @@ class Trainer:
         sums, n_rows = np.zeros(len(names)), 0
         everything = data.replace(shuffle=False, allow_partial_batch=True)
         with self._batches(everything) as batches:
-            for X, y in batches:
+            batches = iter(batches)
+            while block := list(islice(batches, self._evaluate.block_size)):
                 if stop is not None and stop.requested:
                     raise Stopped
-                sums += len(X) * np.array(self._evaluate(X, y), dtype=np.float64)
-                n_rows += len(X)
+                for (X, _), losses in zip(block, self._evaluate.block(block), strict=True):
+                    sums += len(X) * np.array(losses, dtype=np.float64)
+                    n_rows += len(X)
         return dict(zip(names, (sums / n_rows).tolist(), strict=True))
 
     def _write(self, kind: str, model: Any, checkpoints: Checkpoints | None) -> None:
@@ -430,10 +471,11 @@ class Trainer:
             self.last_params = self.network.get_values()
             self.network.set_values(self.best_params)
 
-    def _diverged(self, what: str) -> DivergedError:
-        progress = self.progress
+    def _diverged(self, what: str, epoch: int | None = None, batch: int | None = None) -> DivergedError:
+        epoch = self.progress.epoch if epoch is None else epoch
+        batch = self.progress.batch if batch is None else batch
         return DivergedError(
-            f"{what} in epoch {progress.epoch + 1}, after minibatch {progress.batch} ({progress.n_examples} examples); "
+            f"{what} in epoch {epoch + 1}, after minibatch {batch}; "
             "need finite numbers to go on; try a smaller learning rate, or sgd_max_grad_norm=1. "
             "The last good checkpoint, if any, is untouched"
         )

@@ -10,12 +10,14 @@ import numpy as np
 
 from arignote import native
 from arignote.engine import Apply, tensor
-from arignote.ops.base import KernelOp, room, room_units_last, units_last
+from arignote.ops.base import KernelOp, namespace, room, room_units_last, units_last
 
 
 @dataclass(frozen=True)
 class Formula:
     """An activation in numpy, of ``x`` and of the parameters that each unit learns.
+
+    The functions' first argument is numpy, or what has its functions for other arrays.
 
     Parameters
     ----------
@@ -34,31 +36,33 @@ class Formula:
     learned: Sequence[Callable] = ()
 
 
-def _sigmoid(x):
-    return 1 / (1 + np.exp(-x))
+def _sigmoid(xp, x):
+    return 1 / (1 + xp.exp(-x))
 
 
 FORMULAS: dict[str, Formula] = {
-    "linear": Formula(0, lambda x: x, np.ones_like),
-    "tanh": Formula(1, np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "linear": Formula(0, lambda xp, x: x, lambda xp, x: xp.ones_like(x)),
+    "tanh": Formula(1, lambda xp, x: xp.tanh(x), lambda xp, x: 1 - xp.tanh(x) ** 2),
     "abstanh": Formula(
-        2, lambda x: abs(np.tanh(x)), lambda x: np.where(x < 0, -1, 1).astype(x.dtype) * (1 - np.tanh(x) ** 2)
+        2,
+        lambda xp, x: abs(xp.tanh(x)),
+        lambda xp, x: xp.where(x < 0, -1, 1).astype(x.dtype) * (1 - xp.tanh(x) ** 2),
     ),
-    "sigmoid": Formula(3, _sigmoid, lambda x: _sigmoid(x) * (1 - _sigmoid(x))),
-    "relu": Formula(4, lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype)),
+    "sigmoid": Formula(3, _sigmoid, lambda xp, x: _sigmoid(xp, x) * (1 - _sigmoid(xp, x))),
+    "relu": Formula(4, lambda xp, x: xp.maximum(x, 0), lambda xp, x: (x > 0).astype(x.dtype)),
     "prelu": Formula(
         5,
-        lambda x, slope: np.where(x > 0, x, slope * x),
-        lambda x, slope: np.where(x > 0, 1, slope),
-        [lambda x, slope: np.minimum(x, 0)],
+        lambda xp, x, slope: xp.where(x > 0, x, slope * x),
+        lambda xp, x, slope: xp.where(x > 0, 1, slope),
+        [lambda xp, x, slope: xp.minimum(x, 0)],
     ),
     "prelu_shelf": Formula(
         6,
-        lambda x, slope, shelf: np.maximum(x - shelf, 0) + slope * np.minimum(x + shelf, 0),
-        lambda x, slope, shelf: (x > shelf) + slope * (x < -shelf),
+        lambda xp, x, slope, shelf: xp.maximum(x - shelf, 0) + slope * xp.minimum(x + shelf, 0),
+        lambda xp, x, slope, shelf: (x > shelf) + slope * (x < -shelf),
         [
-            lambda x, slope, shelf: np.minimum(x + shelf, 0),
-            lambda x, slope, shelf: slope * (x < -shelf) - (x > shelf),
+            lambda xp, x, slope, shelf: xp.minimum(x + shelf, 0),
+            lambda xp, x, slope, shelf: slope * (x < -shelf) - (x > shelf),
         ],
     ),
 }
@@ -99,7 +103,7 @@ class Activate(KernelOp):
 
     def reference(self, z, bias, *learned):
         bias, *learned = (_per_unit(values, z.ndim) for values in (bias, *learned))
-        return (FORMULAS[self.name].value(z + bias, *learned),)
+        return (FORMULAS[self.name].value(namespace(z, bias), z + bias, *learned),)
 
     def L_op(self, inputs, outputs, output_gradients):
         return list(ActivateGradient(self.name)(output_gradients[0], *inputs, return_list=True))
@@ -127,11 +131,12 @@ class ActivateGradient(KernelOp):
         native.kernels().activate_gradient(out, *sums, units_last(gradient), units_last(z), *per_unit, number)
 
     def reference(self, gradient, z, bias, *learned):
-        formula = FORMULAS[self.name]
+        formula, xp = FORMULAS[self.name], namespace(gradient, z, bias)
         bias, *learned = (_per_unit(values, z.ndim) for values in (bias, *learned))
         x = z + bias
-        change = gradient * formula.slope(x, *learned)
-        return (change, _sum_to_units(change), *(_sum_to_units(gradient * d(x, *learned)) for d in formula.learned))
+        change = gradient * formula.slope(xp, x, *learned)
+        sums = (_sum_to_units(gradient * slope(xp, x, *learned)) for slope in formula.learned)
+        return (change, _sum_to_units(change), *sums)
 
     def output_shapes(self, node, shapes):
         return shapes[1:]
@@ -195,9 +200,8 @@ class MaxoutGradient(KernelOp):
 
     def reference(self, gradient, z, bias):
         pieces = Maxout(self.n_pieces).pieces(z + _per_unit(bias, z.ndim))
-        change = np.zeros_like(pieces)
-        np.put_along_axis(change, pieces.argmax(axis=1)[:, np.newaxis], gradient[:, np.newaxis], axis=1)
-        change = change.reshape(z.shape)
+        largest = pieces.argmax(axis=1)[:, np.newaxis] == np.arange(self.n_pieces).reshape(-1, *[1] * (z.ndim - 1))
+        change = (largest * gradient[:, np.newaxis]).reshape(z.shape)
         return change, _sum_to_units(change)
 
     def output_shapes(self, node, shapes):

@@ -1,9 +1,12 @@
 """What an Op of ours is: one computation in two forms, a kernel in C++ and the same in numpy.
 
-The numpy form says what is computed, is what the kernel is tested against, and serves where there is no compiler.
+The numpy form says what is computed, is what the kernel is tested against, and serves where there is no compiler. Since
+``jax.numpy`` has the same functions, it is the form for JAX, too, but for the few Ops of :mod:`arignote.ops.in_jax`.
 """
 
+import sys
 from abc import abstractmethod
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,11 @@ class NumpyOp(Op):
 
     @abstractmethod
     def reference(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Compute in numpy; return the outputs."""
+        """Compute in numpy; return the outputs. Take functions from :func:`namespace`, and change no array."""
+
+    def in_jax(self, *inputs: Any) -> tuple[Any, ...]:
+        """Compute the same of JAX's arrays."""
+        return self.reference(*inputs)
 
     @abstractmethod
     def output_shapes(self, node: Any, shapes: list) -> list:
@@ -51,6 +58,12 @@ class KernelOp(NumpyOp):
             self.run(output_storage, *inputs)
         else:
             super().perform(node, inputs, output_storage, params)
+
+
+def namespace(*arrays: Any) -> ModuleType:
+    """Return the module that computes with these arrays: numpy, or ``jax.numpy``."""
+    in_numpy = all(isinstance(array, np.ndarray | np.generic | float | int) for array in arrays)
+    return np if in_numpy else sys.modules["jax.numpy"]
 
 
 def room(cell: list, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

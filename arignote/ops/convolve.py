@@ -52,6 +52,11 @@ class Convolve(ConvolutionOp):
     def reference(self, images, filters):
         return (np.einsum("ncrsij,mcij->nmrs", self.patches(images, filters.shape[2:]), filters, optimize=True),)
 
+    def in_jax(self, images, filters):
+        from arignote.ops import in_jax
+
+        return (in_jax.convolve(images, filters, self.stride),)
+
     def L_op(self, inputs, outputs, output_gradients):
         (images, filters), (gradient,) = inputs, output_gradients
         return [
@@ -77,6 +82,11 @@ class ConvolveFilters(ConvolutionOp):
     def reference(self, gradient, images, filters):
         return (np.einsum("ncrsij,nmrs->mcij", self.patches(images, filters.shape[2:]), gradient, optimize=True),)
 
+    def in_jax(self, gradient, images, filters):
+        from arignote.ops import in_jax
+
+        return (in_jax.convolve_filters(gradient, images, filters, self.stride),)
+
     def output_shapes(self, node, shapes):
         return [shapes[2]]
 
@@ -100,6 +110,11 @@ class ConvolveImages(ConvolutionOp):
             pixels = out[:, :, i : i + down * (rows - 1) + 1 : down, j : j + across * (columns - 1) + 1 : across]
             pixels += np.einsum("nmrs,mc->ncrs", gradient, filters[:, :, i, j], optimize=True)
         return (out,)
+
+    def in_jax(self, gradient, filters, images):
+        from arignote.ops import in_jax
+
+        return (in_jax.convolve_images(gradient, filters, images, self.stride),)
 
     def output_shapes(self, node, shapes):
         return [shapes[2]]

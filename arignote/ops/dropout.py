@@ -17,6 +17,10 @@ from arignote.ops.base import KernelOp, room
 # compute a whole group at once, and write it in order.
 LANES = 16
 WORDS = 4
+# The constants of Philox4x32-10.
+ROUNDS = 10
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+KEY_STEPS = 0x9E3779B9, 0xBB67AE85
 
 
 def philox(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
@@ -40,17 +44,17 @@ def philox(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
     half = np.uint64(32)
     key0, key1 = (int(word) for word in key)
     c0, c1, c2, c3 = counter.astype(np.uint64)
-    for _ in range(10):
-        product0 = np.uint64(0xD2511F53) * c0
-        product1 = np.uint64(0xCD9E8D57) * c2
+    for _ in range(ROUNDS):
+        product0 = np.uint64(MULTIPLIERS[0]) * c0
+        product1 = np.uint64(MULTIPLIERS[1]) * c2
         c0, c1, c2, c3 = (
             (product1 >> half) ^ c1 ^ np.uint64(key0),
             product1 & low,
             (product0 >> half) ^ c3 ^ np.uint64(key1),
             product0 & low,
         )
-        key0 = (key0 + 0x9E3779B9) & 0xFFFFFFFF
-        key1 = (key1 + 0xBB67AE85) & 0xFFFFFFFF
+        key0 = (key0 + KEY_STEPS[0]) & 0xFFFFFFFF
+        key1 = (key1 + KEY_STEPS[1]) & 0xFFFFFFFF
     return np.stack([c0, c1, c2, c3]).astype(np.uint32)
 
 
@@ -62,6 +66,11 @@ def random_words(key: np.ndarray, position: np.ndarray, n: int) -> np.ndarray:
     counter[1:] = np.asarray(position).astype(np.uint32)[:, np.newaxis]
     words = philox(np.asarray(key).astype(np.uint32), counter)
     return words.reshape(WORDS, n_groups, LANES).transpose(1, 0, 2).ravel()[:n]
+
+
+def _scale(fraction: float, array: np.ndarray) -> np.ndarray:
+    """Return what to multiply what stays by, in the type of an array."""
+    return array.dtype.type(1.0 / (1.0 - fraction))
 
 
 class Dropout(KernelOp):
@@ -84,8 +93,12 @@ class Dropout(KernelOp):
 
     def reference(self, array, fraction, key, position):
         words = random_words(key, position, array.size).reshape(array.shape)
-        scale = array.dtype.type(1.0 / (1.0 - fraction))
-        return (np.where(words >= fraction * 2.0**32, array * scale, array.dtype.type(0)),)
+        return (np.where(words >= fraction * 2.0**32, array * _scale(fraction, array), array.dtype.type(0)),)
+
+    def in_jax(self, array, fraction, key, position):
+        from arignote.ops import in_jax
+
+        return (in_jax.dropped(array, in_jax.stays(fraction, key, position, array.shape), fraction),)
 
     def connection_pattern(self, node):
         return [[True], [False], [False], [False]]
@@ -128,8 +141,14 @@ class ActivateDropout(KernelOp):
     def reference(self, fraction, key, position, z, *per_unit):
         (activated,) = Activate(self.name).reference(z, *per_unit)
         stays = random_words(key, position, z.size).reshape(z.shape) >= fraction * 2.0**32
-        scale = z.dtype.type(1.0 / (1.0 - fraction))
-        return np.where(stays, activated * scale, z.dtype.type(0)), stays
+        return np.where(stays, activated * _scale(fraction, z), z.dtype.type(0)), stays
+
+    def in_jax(self, fraction, key, position, z, *per_unit):
+        from arignote.ops import in_jax
+
+        (activated,) = Activate(self.name).in_jax(z, *per_unit)
+        stays = in_jax.stays(fraction, key, position, z.shape)
+        return in_jax.dropped(activated, stays, fraction), stays
 
     def connection_pattern(self, node):
         return [[False, False]] * 3 + [[True, False]] * (len(node.inputs) - 3)
@@ -172,8 +191,12 @@ class ActivateDropoutGradient(KernelOp):
         native.kernels().activate_dropout_gradient(out, *sums, *arguments, number, float(fraction))
 
     def reference(self, fraction, stays, gradient, z, *per_unit):
-        scale = z.dtype.type(1.0 / (1.0 - fraction))
-        return ActivateGradient(self.name).reference(gradient * stays * scale, z, *per_unit)
+        return ActivateGradient(self.name).reference(gradient * stays * _scale(fraction, z), z, *per_unit)
+
+    def in_jax(self, fraction, stays, gradient, z, *per_unit):
+        from arignote.ops import in_jax
+
+        return ActivateGradient(self.name).in_jax(in_jax.dropped(gradient, stays, fraction), z, *per_unit)
 
     def output_shapes(self, node, shapes):
         return shapes[3:]

@@ -4,7 +4,7 @@ import numpy as np
 
 from arignote import engine, native
 from arignote.engine import Apply, tensor
-from arignote.ops.base import KernelOp, room
+from arignote.ops.base import KernelOp, namespace, room
 
 
 class MatMul(KernelOp):
@@ -39,7 +39,7 @@ class MatMul(KernelOp):
         native.kernels().matmul(room(outputs[0], shape, a.dtype), a, b, transpose_a, transpose_b)
 
     def reference(self, a, b):
-        return (np.dot(a.T if self.transpose_a else a, b.T if self.transpose_b else b),)
+        return (namespace(a, b).dot(a.T if self.transpose_a else a, b.T if self.transpose_b else b),)
 
     def L_op(self, inputs, outputs, output_gradients):
         (a, b), (gradient,) = inputs, output_gradients

@@ -5,7 +5,7 @@ import numpy as np
 from arignote import native
 from arignote.engine import Apply, disconnected_type, tensor
 from arignote.ops.activate import FORMULAS, Activate, activate
-from arignote.ops.base import KernelOp, channels_last, room_channels_last
+from arignote.ops.base import KernelOp, channels_last, namespace, room_channels_last
 
 
 def _place_type(window: tuple[int, int]) -> str:
@@ -55,17 +55,17 @@ class MaxPool(KernelOp):
     def reference(self, images, *per_channel):
         rows, columns = self.shape_out(images.shape)[2:]
         down, across = self.stride
-        pixels = np.stack([
+        xp = namespace(images, *per_channel)
+        pixels = xp.stack([
             images[:, :, i : i + down * (rows - 1) + 1 : down, j : j + across * (columns - 1) + 1 : across]
             for i in range(self.window[0])
             for j in range(self.window[1])
         ])  # fmt: skip
-        values = pixels
-        if self.activation is not None:
-            bias, *learned = (array.reshape(-1, 1, 1) for array in per_channel)
-            values = FORMULAS[self.activation].value(pixels + bias, *learned)
-        places = values.argmax(axis=0)
-        return np.take_along_axis(pixels, places[np.newaxis], axis=0)[0], places
+        if self.activation is None:
+            return pixels.max(axis=0), pixels.argmax(axis=0)
+        bias, *learned = (array.reshape(-1, 1, 1) for array in per_channel)
+        places = FORMULAS[self.activation].value(xp, pixels + bias, *learned).argmax(axis=0)
+        return xp.take_along_axis(pixels, places[np.newaxis], axis=0)[0], places
 
     def connection_pattern(self, node):
         return [[True, False]] + [[False, False]] * (len(node.inputs) - 1)
@@ -102,11 +102,16 @@ class MaxPoolGradient(KernelOp):
 
     def reference(self, gradient, places, images):
         out = np.zeros(images.shape, images.dtype)
-        for index in np.ndindex(gradient.shape):
-            n, channel, row, column = index
-            i, j = divmod(int(places[index]), self.window[1])
-            out[n, channel, row * self.stride[0] + i, column * self.stride[1] + j] += gradient[index]
+        (down, across), (rows, columns) = self.stride, gradient.shape[2:]
+        for number, (i, j) in enumerate(np.ndindex(self.window)):
+            pixels = out[:, :, i : i + down * (rows - 1) + 1 : down, j : j + across * (columns - 1) + 1 : across]
+            pixels += np.where(places == number, gradient, 0)
         return (out,)
+
+    def in_jax(self, gradient, places, images):
+        from arignote.ops import in_jax
+
+        return (in_jax.max_pool_gradient(gradient, places, images.shape, self.window, self.stride),)
 
     def output_shapes(self, node, shapes):
         return [shapes[2]]

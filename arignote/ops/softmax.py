@@ -3,8 +3,8 @@
 import numpy as np
 
 from arignote import native
-from arignote.engine import Apply, cross_entropy, disconnected_type, tensor
-from arignote.ops.base import KernelOp, NumpyOp, room
+from arignote.engine import Apply, disconnected_type, tensor
+from arignote.ops.base import KernelOp, NumpyOp, namespace, room
 
 
 class Softmax(KernelOp):
@@ -18,7 +18,7 @@ class Softmax(KernelOp):
         native.kernels().softmax(room(outputs[0], x.shape, x.dtype), np.ascontiguousarray(x))
 
     def reference(self, x):
-        powers = np.exp(x - x.max(axis=1, keepdims=True))
+        powers = namespace(x).exp(x - x.max(axis=1, keepdims=True))
         return (powers / powers.sum(axis=1, keepdims=True),)
 
     def L_op(self, inputs, outputs, output_gradients):
@@ -63,13 +63,11 @@ class SoftmaxNLL(KernelOp):
         outputs[0][0] = loss
 
     def reference(self, x, labels):
+        xp = namespace(x, labels)
         shifted = x - x.max(axis=1, keepdims=True)
-        log_sums = np.log(np.exp(shifted).sum(axis=1))
-        rows = np.arange(len(x))
-        change = np.exp(shifted - log_sums[:, np.newaxis])
-        loss = (log_sums - shifted[rows, labels]).mean()
-        change[rows, labels] -= 1
-        return loss, change
+        logs = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+        right = _one_hot(labels, x)
+        return -xp.where(right, logs, 0).sum() / len(x), xp.exp(logs) - right
 
     def connection_pattern(self, node):
         return [[True, False], [False, False]]
@@ -79,6 +77,11 @@ class SoftmaxNLL(KernelOp):
 
     def output_shapes(self, node, shapes):
         return [(), shapes[0]]
+
+
+def _one_hot(labels: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return bools of the shape of `x`: which column is each row's label."""
+    return labels[:, np.newaxis] == np.arange(x.shape[1])
 
 
 class Scale(NumpyOp):
@@ -95,6 +98,44 @@ class Scale(NumpyOp):
         return [shapes[0]]
 
 
+class OfLabel(NumpyOp):
+    """Of each row of a matrix, the column that the label (int32) says."""
+
+    def make_node(self, matrix, labels):
+        matrix, labels = tensor.as_tensor_variable(matrix), tensor.as_tensor_variable(labels)
+        return Apply(self, [matrix, labels], [tensor.TensorType(matrix.dtype, (False,))()])
+
+    def reference(self, matrix, labels):
+        return (namespace(matrix, labels).where(_one_hot(labels, matrix), matrix, 0).sum(axis=1),)
+
+    def connection_pattern(self, node):
+        return [[True], [False]]
+
+    def L_op(self, inputs, outputs, output_gradients):
+        return [OfLabelGradient()(output_gradients[0], *inputs), disconnected_type()]
+
+    def output_shapes(self, node, shapes):
+        return [shapes[1]]
+
+
+class OfLabelGradient(NumpyOp):
+    """The gradient of :class:`OfLabel`. Inputs: that of its output, the matrix, the labels."""
+
+    def make_node(self, gradient, matrix, labels):
+        matrix = tensor.as_tensor_variable(matrix)
+        return Apply(
+            self,
+            [tensor.as_tensor_variable(gradient), matrix, tensor.as_tensor_variable(labels)],
+            [matrix.type()],
+        )
+
+    def reference(self, gradient, matrix, labels):
+        return (_one_hot(labels, matrix) * gradient[:, np.newaxis],)
+
+    def output_shapes(self, node, shapes):
+        return [shapes[1]]
+
+
 class FractionWrong(NumpyOp):
     """The fraction of rows whose largest column is not the one that the label (int32) says."""
 
@@ -103,7 +144,7 @@ class FractionWrong(NumpyOp):
         return Apply(self, [x, tensor.as_tensor_variable(labels)], [tensor.TensorType(x.dtype, ())()])
 
     def reference(self, x, labels):
-        return ((x.argmax(axis=1) != labels).mean(),)
+        return ((x.argmax(axis=1) != labels).mean(dtype=x.dtype),)
 
     def connection_pattern(self, node):
         return [[False], [False]]
@@ -137,4 +178,4 @@ def mean_nll(probabilities, labels):
     """
     if probabilities.owner is not None and isinstance(probabilities.owner.op, Softmax):
         return SoftmaxNLL()(probabilities.owner.inputs[0], labels)[0]
-    return cross_entropy(probabilities, labels).mean()
+    return -tensor.log(OfLabel()(probabilities, labels)).mean()

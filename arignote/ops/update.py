@@ -6,7 +6,7 @@ import numpy as np
 
 from arignote import native
 from arignote.engine import Apply, tensor
-from arignote.ops.base import KernelOp
+from arignote.ops.base import KernelOp, namespace
 
 
 class Update(KernelOp):
@@ -55,7 +55,7 @@ class Update(KernelOp):
         for i, (l1, l2) in enumerate(self.decay):
             parameter, gradient, *kept = arrays[i * width : (i + 1) * width]
             if l1 or l2:
-                gradient = gradient + l1 * np.sign(parameter) + 2 * l2 * parameter
+                gradient = gradient + l1 * namespace(parameter).sign(parameter) + 2 * l2 * parameter
             step, new = self.rule(gradient, rate, momentum, time, *kept)
             outputs += [parameter + step, *new.values()]
         return tuple(outputs)

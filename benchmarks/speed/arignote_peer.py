@@ -61,8 +61,8 @@ def steps(name: str, variant: str) -> Callable[[int], float]:
 
     def run(n_steps: int) -> float:
         started = time.perf_counter()
-        for i in range(n_steps):
-            trainer._train_batch(*batches[i % 20])
+        for i in range(0, n_steps, trainer._step.block_size):
+            trainer._train_block([batches[(i + j) % 20] for j in range(trainer._step.block_size)])
         return time.perf_counter() - started
 
     return run

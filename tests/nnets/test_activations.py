@@ -37,7 +37,7 @@ def test_every_activation_is_tested():
 def test_layers_compute_what_the_function_says(name):
     """What layers use is written apart, in C++ and in numpy: see arignote/ops/activate.py."""
     formula, learned = FORMULAS[name], [np.float64(start) for start in ACTIVATIONS[name].learned.values()]
-    np.testing.assert_allclose(formula.value(X, *learned), EXPECTED[name], atol=1e-12)
+    np.testing.assert_allclose(formula.value(np, X, *learned), EXPECTED[name], atol=1e-12)
     assert len(formula.learned) == len(learned)
 
 

@@ -60,7 +60,7 @@ def test_a_full_disk_leaves_the_last_good_file_and_is_tried_again(blobs, tmp_pat
 @pytest.mark.parametrize(("given", "expected"), [({"batches": 3, "seconds": None}, 3), ({"seconds": 0}, 1)])
 def test_is_due_after_batches_or_seconds(given, expected, tmp_path):
     due = Checkpoints(tmp_path / "a", {}, **given)
-    assert [due.is_due() for _ in range(expected)] == [False] * (expected - 1) + [True]
+    assert [due.is_due(1) for _ in range(expected)] == [False] * (expected - 1) + [True]
 
 
 def test_is_due_after_a_minute_by_default(tmp_path, monkeypatch):
@@ -68,9 +68,9 @@ def test_is_due_after_a_minute_by_default(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
     due = Checkpoints(tmp_path / "a", {})
     now[0] += 59.9
-    assert not due.is_due()
+    assert not due.is_due(1)
     now[0] += 0.2
-    assert due.is_due()
+    assert due.is_due(1)
 
 
 def test_leaves_no_thread(blobs, tmp_path):

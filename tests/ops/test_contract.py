@@ -17,7 +17,16 @@ from arignote.ops.dropout import ActivateDropout, ActivateDropoutGradient, Dropo
 from arignote.ops.flatten import Flatten, Unflatten
 from arignote.ops.matmul import MatMul, matmul
 from arignote.ops.pool import MaxPool, MaxPoolGradient, _place_type
-from arignote.ops.softmax import FractionWrong, Scale, Softmax, SoftmaxGradient, SoftmaxNLL, softmax
+from arignote.ops.softmax import (
+    FractionWrong,
+    OfLabel,
+    OfLabelGradient,
+    Scale,
+    Softmax,
+    SoftmaxGradient,
+    SoftmaxNLL,
+    softmax,
+)
 from arignote.ops.update import Update
 from tests.conftest import numeric_gradient
 
@@ -140,6 +149,8 @@ CASES = {
     "softmax many": (Softmax(), normal((900, 10))),
     "softmax gradient": (SoftmaxGradient(), normal((9, 5), (9, 5))),
     "nll": (SoftmaxNLL(), labelled),
+    "of label": (OfLabel(), labelled),
+    "of label gradient": (OfLabelGradient(), lambda rng: [rng.normal(size=9), *labelled(rng)]),
     "scale": (Scale(), lambda rng: [rng.normal(size=(9, 5)), np.float64(0.7)]),
     "fraction wrong": (FractionWrong(), labelled),
     "flatten": (Flatten(), normal((3, 4, 5, 2))),
@@ -150,6 +161,15 @@ CASES = {
         for name, rule in UPDATE_RULES.items()
     },
 }  # fmt: skip
+
+
+by_kernels = pytest.mark.skipif(not native.available(), reason="compares kernels")
+
+
+def is_fraction(array):
+    """Say whether an input is a fraction to drop."""
+    return array.ndim == 0 and array == FRACTION
+
 
 ORDERS = {
     "in C order": np.ascontiguousarray,
@@ -166,7 +186,7 @@ def inputs_of(name, dtype, order="in C order"):
     """Return the inputs of a case: float arrays in a type and an order."""
     arrange = ORDERS[order]
     arrays = [np.asarray(array) for array in CASES[name][1](np.random.default_rng(1))]
-    floats = [array.dtype == np.float64 and not (array.ndim == 0 and array == FRACTION) for array in arrays]
+    floats = [array.dtype == np.float64 and not is_fraction(array) for array in arrays]
     arrays = [array.astype(dtype) if is_float else array for array, is_float in zip(arrays, floats, strict=True)]
     return [arrange(array) if array.ndim in (2, 4) and array.size else array for array in arrays]
 
@@ -177,13 +197,19 @@ def symbols(arrays):
 
 def computed(op, arrays):
     """Return all outputs of an Op, computed as the engine does it."""
-    variables = symbols(arrays)
-    outputs = op(*variables, return_list=True)
-    if getattr(op, "destroy_map", None):  # which the engine allows for shared variables alone
-        cells = [[None] for _ in outputs]
-        op.perform(op.make_node(*variables), [array.copy() for array in arrays], cells)
-        return [cell[0] for cell in cells]
-    return engine.function(variables, outputs, on_unused_input="ignore")(*arrays)
+    with engine.use_float(next(str(array.dtype) for array in arrays if array.dtype.kind == "f" and array.ndim)):
+        if getattr(op, "destroy_map", None):  # which the engine allows for shared variables alone
+            updated = {source: engine.shared(arrays[source]) for (source,) in op.destroy_map.values()}
+            inputs = [updated.get(i, array) for i, array in enumerate(arrays)]
+            outputs = op(*inputs, return_list=True)
+            updates = [(updated[source], outputs[i]) for i, (source,) in op.destroy_map.items()]
+            engine.function([], [], updates=updates)()
+            return [variable.get_value() for variable in updated.values()]
+        # Dropout's fraction is a constant, as in a network.
+        each = list(zip(arrays, symbols(arrays), strict=True))
+        inputs, values = zip(*[(symbol, array) for array, symbol in each if not is_fraction(array)], strict=True)
+        variables = [array if is_fraction(array) else symbol for array, symbol in each]
+        return engine.function(inputs, op(*variables, return_list=True), on_unused_input="ignore")(*values)
 
 
 def test_every_op_has_a_case():
@@ -230,7 +256,7 @@ def has_gradient(name):
 
 
 @pytest.mark.parametrize("name", list(filter(has_gradient, CASES)))
-def test_gradients_agree_with_finite_differences(name):
+def test_gradients_agree_with_finite_differences(name, float64):
     op, arrays = CASES[name][0], inputs_of(name, "float64")
     variables = symbols(arrays)
     output = op(*variables, return_list=True)[0]
@@ -260,6 +286,7 @@ def test_nan_is_not_lost(name):
         assert np.isnan(computed(op, [poisoned, *arrays[1:]])[0]).any()
 
 
+@by_kernels
 def test_results_do_not_depend_on_where_arrays_begin():
     for name in ["matmul 00 128 40 65", f"Convolve {CONVOLUTIONS[1]}", f"ConvolveFilters {CONVOLUTIONS[2]}"]:
         op, results = CASES[name][0], set()
@@ -273,6 +300,7 @@ def test_results_do_not_depend_on_where_arrays_begin():
         assert len(results) == 1, name
 
 
+@by_kernels
 @pytest.mark.parametrize("name", ["prelu_shelf gradient (700, 50)", "maxout images gradient", "dropout (128, 400)"])
 def test_our_sums_do_not_depend_on_the_number_of_threads(name):
     op, arrays = CASES[name][0], inputs_of(name, "float32")
@@ -286,6 +314,7 @@ def test_our_sums_do_not_depend_on_the_number_of_threads(name):
     assert len(found) == 1
 
 
+@by_kernels
 def test_matrices_that_do_not_fit_are_refused():
     a, b = tensor.fmatrix(), tensor.fmatrix()
     run = engine.function([a, b], matmul(a, b))
@@ -293,6 +322,7 @@ def test_matrices_that_do_not_fit_are_refused():
         run(np.ones((2, 3), "float32"), np.ones((4, 2), "float32"))
 
 
+@by_kernels
 def test_labels_that_are_no_classes_are_refused():
     x, y = tensor.fmatrix(), tensor.ivector()
     run = engine.function([x, y], mean_nll(softmax(x), y))
