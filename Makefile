@@ -8,9 +8,11 @@ VENV := .venv$(SUFFIX)
 BIN := $(VENV)/bin
 # What an engine can break; the rest of the tests knows nothing of engines.
 ENGINE_TESTS := tests/engine tests/ops tests/nnets tests/resume/test_exact.py tests/test_seed_script.py
+JAX_TESTS := tests/engine tests/nnets/layers tests/resume/test_exact.py::test_so_does_a_conv_net \
+    tests/resume/test_exact.py::test_three_resumes_within_one_epoch_end_the_same
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mnist fashion test test-pytensor test-slow torture bench lint format lock clean
+.PHONY: help setup mnist fashion test test-pytensor test-jax test-slow torture bench lint format lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -33,9 +35,14 @@ test: setup  ## Run the tests and the examples in docstrings, under ten minutes;
 	$(BIN)/python -m pytest $(ARGS)
 	$(if $(SUFFIX),,$(MAKE) test-pytensor)
 
-test-pytensor:  ## Run the tests that depend on the engine on PyTensor
+test-pytensor:  ## Run the tests that depend on the engine on PyTensor, some of them on JAX
 	$(MAKE) setup ENGINE=pytensor
 	.venv-pytensor/bin/python -m pytest $(ENGINE_TESTS) $(ARGS)
+	ARIGNOTE_BACKEND=jax .venv-pytensor/bin/python -m pytest $(JAX_TESTS) $(ARGS)
+
+test-jax:  ## Run all tests that depend on the engine on JAX (ten minutes)
+	$(MAKE) setup ENGINE=pytensor
+	ARIGNOTE_BACKEND=jax .venv-pytensor/bin/python -m pytest $(ENGINE_TESTS) $(ARGS)
 
 test-slow: setup  ## Run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -33,6 +33,10 @@ else:
     engine += [f"{name}; python_version >= '3.12'" for name in pytensor]
 
 hdf5 = ["h5py>=3.8", "hdf5plugin>=4", "pandas>=1.5"]
+jax = ["jax>=0.8"]
+gpu = [*pytensor, "jax[cuda12]>=0.8; sys_platform == 'linux'"]
+# JAX's numpy and Theano's exclude each other, too.
+jax_beside = jax if wanted == "pytensor" else [f"{name}; python_version >= '3.12'" for name in jax]
 images = ["pillow>=9.4"]
 plot = ["matplotlib>=3.7"]
 s3 = ["fsspec>=2023.1", "s3fs>=2023.1"]
@@ -55,11 +59,13 @@ setup(
     extras_require={
         "theano": theano,
         "pytensor": pytensor,
+        "jax": [*pytensor, *jax],
+        "gpu": gpu,
         "hdf5": hdf5,
         "images": images,
         "plot": plot,
         "s3": s3,
-        "dev": [*hdf5, *images, *plot, *s3, "tables>=3.8", "moto[s3,server]", "pytest", "hypothesis", "ruff"],
+        "dev": [*hdf5, *images, *plot, *s3, *jax_beside, "tables>=3.8", "moto[s3,server]", "pytest", "hypothesis", "ruff"],
     },
     zip_safe=False,
 )

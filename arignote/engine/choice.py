@@ -4,7 +4,7 @@
 ``ARIGNOTE_ENGINE``    ``theano`` or ``pytensor``; by default Theano where it runs, else PyTensor
 ``ARIGNOTE_DEVICE``    ``cpu``, the default, or ``gpu``: PyTensor, on JAX
 ``ARIGNOTE_BACKEND``   what PyTensor compiles to: ``c``, the default on a CPU, ``jax`` or ``numba``. Where there is
-                       no g++, JAX if it is installed, else Numba
+                       no g++, JAX if it is installed, else ``c``, which then computes in numpy
 =====================  ===============================================================================================
 """
 
@@ -82,6 +82,5 @@ def backend() -> str:
                 "try: export ARIGNOTE_BACKEND=jax"
             )
         return "jax"
-    if wanted or shutil.which("g++"):
-        return wanted or "c"
-    return "numba" if util.find_spec("jax") is None else "jax"
+    without_compiler = "c" if util.find_spec("jax") is None else "jax"
+    return wanted or ("c" if shutil.which("g++") else without_compiler)

@@ -144,20 +144,22 @@ class JaxFunction:
         self._changed = [source - len(inputs) for source in graph.update_mapping.values()]
         call = pure(call, self._changed)
         self._call, self._loop = jax.jit(call), jax.jit(partial(repeated, call))
+        # On a CPU, JAX computes convolutions many times slower inside a loop, and many calls cost little beside them.
+        slow = any(getattr(node.op, "slow_in_loops_of_jax", False) for node in graph.apply_nodes)
+        self._in_loops = jax.default_backend() != "cpu" or not slow
         self._seconds: dict[tuple, float] = {}
         self._capacity = BLOCK_CALLS
         self._lock = threading.Lock()
 
     def __call__(self, *values: Any) -> Any:
         with self._computing():
-            inputs = [self._fitting(np.asarray(value, dtype)) for value, dtype in zip(values, self._types, strict=True)]
-            outputs, kept = self._call(self._kept(), inputs)
-            self._keep(kept)
-            return self._as_asked([np.array(output) for output in outputs])
+            return self._run(values)
 
     @property
     def block_size(self) -> int:
         """How many calls it pays to make in one go by :meth:`block`."""
+        if not self._in_loops:
+            return 1
         seconds = max(self._seconds.values(), default=BLOCK_SECONDS / 8)
         return max(1, min(int(BLOCK_SECONDS / seconds), self._capacity))
 
@@ -168,6 +170,8 @@ class JaxFunction:
         """
         found: list[Any] = []
         with self._computing():
+            if not self._in_loops:
+                return [self._run(values) for values in calls]
             while len(found) < len(calls):
                 rest = calls[len(found) :]
                 kind = _kind(rest[0])
@@ -178,12 +182,19 @@ class JaxFunction:
                 found += self._run_block(list(islice(alike, self._capacity)), kind)
         return found
 
+    def _run(self, values: Sequence[Any]) -> Any:
+        """Make one call."""
+        each = zip(values, self._types, strict=True)
+        inputs = [self._fitting(np.asarray(_sent(value), _sent_type(value, dtype))) for value, dtype in each]
+        outputs, kept = self._call(self._kept(), inputs, _sources(values))
+        self._keep(kept)
+        return self._as_asked([np.array(output) for output in outputs])
+
     def _run_block(self, calls: list, kind: tuple) -> list[Any]:
         """Make calls of one kind, no more than fit into one block."""
         stacks = [self._stack(*each) for each in zip(zip(*calls, strict=True), self._types, strict=True)]
-        sources = [value.array if isinstance(value, Rows) else None for value in calls[0]]
         started = time.perf_counter()
-        stacked, kept = self._loop(len(calls), self._kept(), stacks, sources)
+        stacked, kept = self._loop(len(calls), self._kept(), stacks, _sources(calls[0]))
         stacked = [np.asarray(output) for output in stacked]
         if kind in self._seconds:  # the first of a kind is compiled
             self._seconds[kind] = (time.perf_counter() - started) / len(calls)
@@ -193,8 +204,7 @@ class JaxFunction:
 
     def _stack(self, values: Sequence[Any], dtype: str) -> np.ndarray:
         """Stack the values of one input; what is behind the last of them is left as it happens to be."""
-        first = _sent(values[0])
-        stack = np.empty((self._capacity, *first.shape), first.dtype if isinstance(values[0], Rows) else dtype)
+        stack = np.empty((self._capacity, *_sent(values[0]).shape), _sent_type(values[0], dtype))
         for i, value in enumerate(values):
             stack[i] = _sent(value)
         return self._fitting(stack)
@@ -226,7 +236,9 @@ class JaxFunction:
 
 
 def pure(graph: Callable, changed: Sequence[int]) -> Callable:
-    """Return ``call(kept, inputs)``, which returns the outputs of a graph, and what is kept for the next call.
+    """Return ``call(kept, inputs, sources)``, which returns the outputs of a graph, and what is kept for the next call.
+
+    `sources` has for each input an array in which it is numbers of rows, or None if it is the value itself.
 
     Parameters
     ----------
@@ -238,7 +250,11 @@ def pure(graph: Callable, changed: Sequence[int]) -> Callable:
     import jax
     from jax import numpy as jnp
 
-    def call(kept: list, inputs: list) -> tuple[list, list]:
+    def call(kept: list, inputs: list, sources: list) -> tuple[list, list]:
+        inputs = [
+            value if source is None else source.at[value].get(mode="promise_in_bounds")
+            for value, source in zip(inputs, sources, strict=True)
+        ]
         # Products in full single precision, unless the user chose another for JAX.
         precision = jax.config.jax_default_matmul_precision or "highest"
         with warnings.catch_warnings(), jax.default_matmul_precision(precision):
@@ -265,26 +281,22 @@ def repeated(call: Callable, n: Any, kept: list, stacks: list, sources: list) ->
     stacks : list of arrays
         For each input the values of all calls, of which the first `n` count.
     sources : list of array or None
-        For each input an array in which the values are numbers of rows, or None if they are the values themselves.
+        See :func:`pure`.
     """
     import jax
     from jax import lax
     from jax import numpy as jnp
 
     def inputs_of(i: Any) -> list:
-        each = [lax.dynamic_index_in_dim(stack, i, keepdims=False) for stack in stacks]
-        return [
-            value if source is None else source.at[value].get(mode="promise_in_bounds")
-            for value, source in zip(each, sources, strict=True)
-        ]
+        return [lax.dynamic_index_in_dim(stack, i, keepdims=False) for stack in stacks]
 
     def body(i: Any, carried: tuple[list, list]) -> tuple[list, list]:
         stacked, kept = carried
-        outputs, kept = call(kept, inputs_of(i))
+        outputs, kept = call(kept, inputs_of(i), sources)
         stacked = [lax.dynamic_update_index_in_dim(*pair, i, 0) for pair in zip(stacked, outputs, strict=True)]
         return stacked, kept
 
-    kinds, _ = jax.eval_shape(call, kept, inputs_of(0))
+    kinds, _ = jax.eval_shape(call, kept, inputs_of(0), sources)
     stacked = [jnp.zeros((len(stacks[0]), *kind.shape), kind.dtype) for kind in kinds]
     return lax.fori_loop(0, n, body, (stacked, list(map(jnp.asarray, kept))))
 
@@ -292,6 +304,16 @@ def repeated(call: Callable, n: Any, kept: list, stacks: list, sources: list) ->
 def _sent(value: Any) -> np.ndarray:
     """Return what is sent to the device for one value of a call."""
     return value.numbers if isinstance(value, Rows) else np.asarray(value)
+
+
+def _sent_type(value: Any, dtype: str) -> Any:
+    """Return the type of what is sent, for a value of a type."""
+    return value.numbers.dtype if isinstance(value, Rows) else dtype
+
+
+def _sources(values: Sequence[Any]) -> list:
+    """Return for each value of a call the array that it is rows of, or None."""
+    return [value.array if isinstance(value, Rows) else None for value in values]
 
 
 def _kind(values: Sequence[Any]) -> tuple:

@@ -41,6 +41,7 @@ from pytensor.gradient import disconnected_type  # noqa: E402
 from pytensor.graph.basic import Apply  # noqa: E402
 from pytensor.graph.op import Op as PyTensorOp  # noqa: E402
 from pytensor.graph.rewriting.basic import node_rewriter  # noqa: E402
+from pytensor.tensor.exceptions import ShapeError  # noqa: E402
 from pytensor.tensor.math import Dot, sigmoid, sign  # noqa: E402
 from pytensor.tensor.rewriting.basic import register_canonicalize  # noqa: E402
 
@@ -58,7 +59,7 @@ class Op(PyTensorOp):
 
     def infer_shape(self, fgraph, node, shapes):
         if backend == "jax":
-            raise NotImplementedError  # JAX wants shapes as plain numbers, which it has of the outputs themselves
+            raise ShapeError  # JAX wants shapes as plain numbers, which it has of the outputs themselves
         return self.output_shapes(node, shapes)
 
 

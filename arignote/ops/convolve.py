@@ -19,6 +19,7 @@ class ConvolutionOp(KernelOp):
     """
 
     __props__ = ("stride",)
+    slow_in_loops_of_jax = True
 
     def __init__(self, stride: tuple[int, int]):
         self.stride = tuple(stride)

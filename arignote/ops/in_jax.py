@@ -1,4 +1,4 @@
-"""What JAX computes in other ways than numpy: convolutions, and random numbers from 32-bit integers alone.
+"""What JAX computes in other ways than numpy: convolutions, pools' gradients, and random numbers.
 
 Ops import this module when they are compiled for JAX (https://github.com/jax-ml/jax), and not before.
 """
@@ -41,11 +41,9 @@ def max_pool_gradient(gradient, places, shape, window, stride):
 
 def _product(a: int, b):
     """Return the upper and the lower 32 bits of the products of a 32-bit number and of uint32 ones."""
-    a_low, a_high, b_low, b_high = a & 0xFFFF, a >> 16, b & 0xFFFF, b >> 16
-    low = b_low * a_low
-    middle = b_high * a_low + (low >> 16)  # at most (2**16 - 1) * 2**16: no overflow
-    other = b_low * a_high + (middle & 0xFFFF)
-    return b_high * a_high + (middle >> 16) + (other >> 16), b * jnp.uint32(a)
+    with jax.enable_x64(True):  # else there are no 64-bit integers
+        product = b.astype(jnp.uint64) * jnp.uint64(a)
+        return (product >> jnp.uint64(32)).astype(jnp.uint32), product.astype(jnp.uint32)
 
 
 def philox(key, counter):
@@ -68,7 +66,9 @@ def stays(fraction, key, position, shape):
     words = jnp.stack(philox(jnp.asarray(key).astype(jnp.uint32), [first, *rest]))
     words = words.reshape(WORDS, n_groups, LANES).transpose(1, 0, 2).ravel()[:n].reshape(shape)
     bound = fraction * 2.0**32  # words are whole numbers: to be at least this is to be at least the next whole number
-    return words >= (jnp.uint32(jnp.ceil(bound)) if isinstance(bound, jax.Array) else jnp.uint32(math.ceil(bound)))
+    bound = jnp.ceil(bound) if isinstance(bound, jax.Array) else math.ceil(bound)
+    # XLA would compute the words again for each use of them.
+    return lax.optimization_barrier(words >= jnp.uint32(bound))
 
 
 def dropped(array, stays, fraction):

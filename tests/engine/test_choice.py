@@ -18,7 +18,8 @@ def run(code):
 @pytest.fixture
 def installed(monkeypatch):
     """Return a function that says what is to be found installed."""
-    monkeypatch.delenv("ARIGNOTE_ENGINE", raising=False)
+    for variable in ("ARIGNOTE_ENGINE", "ARIGNOTE_DEVICE", "ARIGNOTE_BACKEND"):
+        monkeypatch.delenv(variable, raising=False)
     return lambda *names: monkeypatch.setattr(choice.util, "find_spec", lambda name: name if name in names else None)
 
 
@@ -52,6 +53,39 @@ def test_without_an_engine_it_is_said_how_to_get_one(installed):
     installed()
     with pytest.raises(EngineError, match="got neither Theano nor PyTensor.*pip install"):
         choice.chosen()
+
+
+def test_a_gpu_needs_pytensor_on_jax(installed, monkeypatch):
+    installed("theano", "pytensor", "jax")
+    monkeypatch.setenv("ARIGNOTE_DEVICE", "gpu")
+    assert (choice.chosen(), choice.backend()) == ("pytensor", "jax")
+    monkeypatch.setenv("ARIGNOTE_BACKEND", "c")
+    with pytest.raises(EngineError, match="ARIGNOTE_BACKEND=c with ARIGNOTE_DEVICE=gpu; need JAX"):
+        choice.backend()
+    monkeypatch.setenv("ARIGNOTE_ENGINE", "theano")
+    with pytest.raises(EngineError, match="ARIGNOTE_DEVICE=gpu with ARIGNOTE_ENGINE=theano.*need PyTensor"):
+        choice.chosen()
+    monkeypatch.setenv("ARIGNOTE_DEVICE", "tpu")
+    with pytest.raises(EngineError, match="got ARIGNOTE_DEVICE='tpu'; need cpu or gpu"):
+        choice.device()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "compiler", "names", "expected"),
+    [
+        (None, True, ["jax"], "c"),
+        (None, False, ["jax"], "jax"),
+        (None, False, [], "c"),
+        ("numba", True, ["jax"], "numba"),
+        ("JAX", True, [], "jax"),
+    ],
+)
+def test_the_backend_is_what_can_compile(installed, monkeypatch, wanted, compiler, names, expected):
+    installed("pytensor", *names)
+    monkeypatch.setattr(choice.shutil, "which", lambda name: "/usr/bin/g++" if compiler else None)
+    if wanted:
+        monkeypatch.setenv("ARIGNOTE_BACKEND", wanted)
+    assert choice.backend() == expected
 
 
 def test_importing_the_package_is_quick_and_needs_no_engine():

@@ -6,6 +6,8 @@ import pytest
 from arignote import engine, ops
 from arignote.engine import tensor
 
+not_on_jax = pytest.mark.skipif(engine.describe()["backend"] == "jax", reason="JAX has another way")
+
 
 def correlate(images, filters, stride):
     """Convolve longhand: every output value is a sum over a window."""
@@ -33,6 +35,7 @@ def test_convolution_agrees_with_a_longhand_loop(size, window, stride):
     np.testing.assert_allclose(found, correlate(images, filters, stride), rtol=1e-10, atol=1e-10)
 
 
+@not_on_jax
 def test_quick_compile_needs_no_c_and_ends_with_its_block():
     x = tensor.vector()
 
@@ -48,15 +51,14 @@ def test_quick_compile_needs_no_c_and_ends_with_its_block():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_losses_of_probabilities_agree_with_numpy(dtype):
-    p, labels, flags = tensor.TensorType(dtype, (False, False))(), tensor.ivector(), tensor.imatrix()
-    run = engine.function([p, labels, flags], [engine.cross_entropy(p, labels), engine.binary_cross_entropy(p, flags)])
-    values = np.array([[0.1, 0.9], [0.5, 0.5]], dtype)
-    one, other = run(values, np.array([1, 0], "int32"), np.array([[0, 1], [1, 1]], "int32"))
-    np.testing.assert_allclose(one, -np.log([0.9, 0.5]), rtol=1e-5)
-    np.testing.assert_allclose(other, -np.log([[0.9, 0.9], [0.5, 0.5]]), rtol=1e-5)
+def test_the_loss_of_yes_and_no_agrees_with_numpy(dtype):
+    p, flags = tensor.TensorType(dtype, (False, False))(), tensor.imatrix()
+    run = engine.function([p, flags], engine.binary_cross_entropy(p, flags))
+    found = run(np.array([[0.1, 0.9], [0.5, 0.5]], dtype), np.array([[0, 1], [1, 1]], "int32"))
+    np.testing.assert_allclose(found, -np.log([[0.9, 0.9], [0.5, 0.5]]), rtol=1e-5)
 
 
+@not_on_jax
 def test_shared_variables_hold_copies_that_begin_on_a_line_of_the_cache():
     value = np.arange(12.0).reshape(3, 4)[:, ::2]
     variable = engine.shared(value, name="v")
