@@ -39,6 +39,7 @@ gpu = [*pytensor, "jax[cuda12]>=0.8; sys_platform == 'linux'"]
 jax_beside = jax if wanted == "pytensor" else [f"{name}; python_version >= '3.12'" for name in jax]
 images = ["pillow>=9.4"]
 plot = ["matplotlib>=3.7"]
+tests = ["tables>=3.8", "moto[s3,server]", "pytest", "hypothesis"]
 s3 = ["fsspec>=2023.1", "s3fs>=2023.1"]
 
 setup(
@@ -65,7 +66,18 @@ setup(
         "images": images,
         "plot": plot,
         "s3": s3,
-        "dev": [*hdf5, *images, *plot, *s3, *jax_beside, "tables>=3.8", "moto[s3,server]", "pytest", "hypothesis", "ruff"],
+        "dev": [
+            *hdf5,
+            *images,
+            *plot,
+            *s3,
+            *jax_beside,
+            "tables>=3.8",
+            "moto[s3,server]",
+            "pytest",
+            "hypothesis",
+            "ruff",
+        ],
     },
     zip_safe=False,
 )

@@ -33,7 +33,8 @@ class Case:
     what, name : str
         A function of each peer's module, and the network.
     peers : dict of str to (str, str)
-        What is shown -> module of the peer, variant. Ratios are those of the first one to each.
+        What is shown -> module of the peer, with @ and one of `PLACES` if it has a place of its own; and a variant.
+        Ratios are those of the first one to each.
     n_times : int
         How often it is done in a round.
     unit : {"ms", "s"}
@@ -54,7 +55,15 @@ class Case:
     rounds: int = 12
 
 
+# Engines and devices of ours, by the environment variables that choose them.
+PLACES = {
+    "pytensor": {"ARIGNOTE_ENGINE": "pytensor", "ARIGNOTE_BACKEND": "c"},
+    "jax": {"ARIGNOTE_ENGINE": "pytensor", "ARIGNOTE_BACKEND": "jax"},
+    "gpu": {"ARIGNOTE_ENGINE": "pytensor", "ARIGNOTE_DEVICE": "gpu"},
+}
+
 OURS = {"Arignote": ("arignote_peer", "")}
+ENGINES = {"Arignote, PyTensor": ("arignote_peer@pytensor", ""), "Arignote, JAX": ("arignote_peer@jax", "")}
 FLOOR = {"floor": ("arignote_peer", "")}
 JAX_STEP = {"JAX step": ("jax_peer", "step")}
 JAX = JAX_STEP | {"JAX scan": ("jax_peer", "scan")}  # in a scan, its convolutions take ten times as long
@@ -63,12 +72,15 @@ COMPILED = {"PyTorch compiled": ("torch_peer", "compile")}
 LAST = {"PyTorch channels last": ("torch_peer", "channels_last")}
 
 CASES = [
-    Case("784-400-400-10, relu, dropout 0.5: a step", "steps", "mlp", OURS | EAGER | COMPILED | JAX | FLOOR, 100,
+    Case("784-400-400-10, relu, dropout 0.5: a step", "steps", "mlp",
+         OURS | ENGINES | EAGER | COMPILED | JAX | FLOOR, 100,
          at_most={"PyTorch": 0.30, "JAX scan": 0.70, "floor": 1.6}),
     Case("the same without dropout: a step", "steps", "mlp without dropout", OURS | EAGER | JAX, 100),
-    Case("the seed's network (prelu_shelf, dropout, l2): a step", "steps", "seed", OURS | EAGER | COMPILED | JAX, 100),
+    Case("the seed's network (prelu_shelf, dropout, l2): a step", "steps", "seed",
+         OURS | ENGINES | EAGER | COMPILED | JAX, 100),
     Case("maxout 240x5 twice, dropout: a step", "steps", "maxout", OURS | EAGER, 40),
-    Case("LeNet-like, 32 and 64 maps: a step", "steps", "lenet", OURS | EAGER | LAST | COMPILED | JAX_STEP | FLOOR, 20,
+    Case("LeNet-like, 32 and 64 maps: a step", "steps", "lenet",
+         OURS | ENGINES | EAGER | LAST | COMPILED | JAX_STEP | FLOOR, 20,
          at_most={"PyTorch": 0.50, "PyTorch channels last": 0.50, "floor": 1.3}, rounds=8),
     Case("the conv net: a step", "steps", "conv", OURS | EAGER | LAST | COMPILED | JAX_STEP, 20, rounds=8),
     Case("mlpconv: a step", "steps", "mlpconv", OURS | EAGER | LAST, 20, rounds=8),
@@ -91,14 +103,33 @@ CASES = [
 ]  # fmt: skip
 
 
+def device_cases(place: str) -> list[Case]:
+    """Return what is measured on a device: whole epochs, the data of every peer lying there."""
+    peers = {
+        "Arignote": (f"arignote_peer@{place}", ""),
+        "PyTorch": ("torch_peer", "device"),
+        "PyTorch compiled, CUDA graphs": ("torch_peer", "device compile graphs"),
+        "JAX": ("jax_peer", ""),
+    }
+    aims = dict.fromkeys(list(peers)[1:3], 0.50)
+    # On a CPU, JAX's convolutions take ten times as long inside its scan.
+    conv_peers = peers if place == "gpu" else {shown: peer for shown, peer in peers.items() if shown != "JAX"}
+    return [
+        Case("the seed's network: an epoch on MNIST, validation included", "epochs", "seed", peers, 8, "s", aims, 8),
+        Case("the conv net: an epoch on MNIST, validation included", "epochs", "conv", conv_peers, 4, "s", aims, 8),
+    ]
+
+
 class Worker:
     """A peer's process."""
 
-    def __init__(self, python: str, module: str):
-        command = [python, "-m", "benchmarks.speed.worker", module]
+    def __init__(self, pythons: dict[str, str], peer: str):
+        module, _, place = peer.partition("@")
+        command = [python_of(peer, pythons), "-m", "benchmarks.speed.worker", module]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
+            env=os.environ | PLACES.get(place, {}),
+        )  # fmt: skip
 
     def ask(self, request: object) -> object:
         """Send a request and wait for the answer."""
@@ -116,17 +147,19 @@ class Worker:
         self.process.wait()
 
 
-def python_of(module: str, peers: str) -> str:
-    """Return the interpreter that a peer's module runs in."""
-    return sys.executable if module.startswith("arignote") else peers
+def python_of(peer: str, pythons: dict[str, str]) -> str:
+    """Return the interpreter that a peer runs in: that of our other engine, of all other peers, or this one."""
+    if peer.partition("@")[2]:
+        return pythons["pytensor"]
+    return sys.executable if peer.startswith("arignote") else pythons["peers"]
 
 
-def measure(case: Case, peers: str) -> tuple[dict[str, list[float]], dict[str, float]]:
+def measure(case: Case, pythons: dict[str, str]) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Return the seconds for one time, in each round, of each peer; and the most memory that each had, in MB."""
     with ExitStack() as stack:
         workers = {}
         for shown, (module, variant) in case.peers.items():
-            workers[shown] = stack.enter_context(Worker(python_of(module, peers), module))
+            workers[shown] = stack.enter_context(Worker(pythons, module))
             workers[shown].ask(["floor" if shown == "floor" else case.what, case.name, variant])
             workers[shown].ask(max(1, case.n_times // 4 * (case.what != "epochs")) if case.what != "steps" else 20)
         seconds = {shown: [] for shown in workers}
@@ -168,14 +201,14 @@ def table(head: list[str], lines: list[list[str]]) -> str:
     )
 
 
-def starts(peers: str, rounds: int = 5) -> str:
+def starts(pythons: dict[str, str], rounds: int = 5) -> str:
     """Measure how long a first step takes, with nothing cached and with all; return a table."""
     places = {"Arignote, cold": None, "Arignote, warm": tempfile.mkdtemp(), "PyTorch": ""}
     seconds = {shown: [] for shown in places}
     for i in range(rounds + 1):
         for shown, cache in places.items():
             peer = "torch" if shown == "PyTorch" else "arignote"
-            command = [python_of(peer, peers), "-m", "benchmarks.speed.first_step", peer]
+            command = [python_of(peer, pythons), "-m", "benchmarks.speed.first_step", peer]
             environment = os.environ | {"XDG_CACHE_HOME": cache if cache is not None else tempfile.mkdtemp()}
             started = time.perf_counter()
             subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True)
@@ -206,27 +239,30 @@ def main() -> None:
     """Measure all cases, or some; print tables, and keep them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=".venv-bench/bin/python", help="interpreter of the peers' environment")
+    parser.add_argument("--pytensor", default=".venv-pytensor/bin/python", help="interpreter with PyTensor and JAX")
+    parser.add_argument("--device", choices=["cpu", "gpu"], help="instead, measure epochs on JAX's device, or on a GPU")
     parser.add_argument("--only", default="", help="only cases with this in their title")
     parser.add_argument("--rounds", type=int, help="how many rounds (default: as each case says)")
     parser.add_argument("--output", default="benchmarks/RESULTS.md", help="file to keep the tables in")
     arguments = parser.parse_args()
-    peers = str(Path(arguments.peers).absolute())
+    pythons = {name: str(Path(getattr(arguments, name)).absolute()) for name in ("peers", "pytensor")}
+    peers = pythons["peers"]
     parts = [f"# Arignote beside its peers\n\n`make bench`, {machine(peers)}."]
     parts.append(
         "Medians over rounds, in brackets the range of the middle half. A ratio is our time by the peer's in the same "
         "round.\nThe floor is what oneDNN takes for matrix products and convolutions, and our pools, and nothing else."
     )
     print("\n\n".join(parts))
-    for case in CASES:
+    for case in device_cases("gpu" if arguments.device == "gpu" else "jax") if arguments.device else CASES:
         if arguments.only not in case.title:
             continue
         case.rounds = arguments.rounds or case.rounds
-        seconds, memory = measure(case, peers)
+        seconds, memory = measure(case, pythons)
         lines = [[*row, f"{memory[row[0]]:.0f}"] for row in rows(case, seconds)]
         parts.append(table([case.title, case.unit, "ratio", "at most", "peak MB"], lines))
         print("\n" + parts[-1], flush=True)
-    if not arguments.only or arguments.only in "start":
-        parts.append(starts(peers))
+    if not arguments.device and (not arguments.only or arguments.only in "start"):
+        parts.append(starts(pythons))
         print("\n" + parts[-1], flush=True)
     Path(arguments.output).write_text("\n\n".join(parts) + "\n")
 

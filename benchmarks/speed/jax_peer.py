@@ -1,5 +1,7 @@
 """JAX's side: a step at a time, or an epoch in one `lax.scan`; images in the order (batch, row, column, channel)."""
 
+import gzip
+import pickle
 import time
 from collections.abc import Callable
 
@@ -114,6 +116,43 @@ def steps(name: str, variant: str) -> Callable[[int], float]:
         jax.block_until_ready(value)
         return time.perf_counter() - started
 
+    return run
+
+
+def epochs(name: str, variant: str) -> Callable[[int], float]:
+    """Return a function that trains for some epochs of MNIST, an epoch a call, and returns the seconds."""
+    with gzip.open("arignote/sample_data/mnist.pkl.gz") as file:
+        parts = pickle.load(file)[:2]
+    shape = NETWORKS[name]["shape"]
+    images = (-1, *(shape if len(shape) == 1 else (*shape[1:], shape[0])))
+    (X, y), (X_valid, y_valid) = [
+        (jnp.asarray(np.asarray(X, np.float32).reshape(images)), jnp.asarray(y, jnp.int32)) for X, y in parts
+    ]
+    params = initial(name)
+    state = params, jax.tree.map(jnp.zeros_like, params), jax.random.key(0)
+    step = make_step(name)
+
+    @jax.jit
+    def epoch(state, key):
+        rows = jax.random.permutation(key, len(X))[: len(X) // BATCH * BATCH].reshape(-1, BATCH)
+        state, losses = jax.lax.scan(lambda state, rows: step(state, (X[rows], y[rows])), state, rows)
+
+        def loss(_, part):
+            logs = jax.nn.log_softmax(scores(name, state[0], part[0], None))
+            return None, -jnp.take_along_axis(logs, part[1][:, None], 1).mean()
+
+        _, valid = jax.lax.scan(loss, None, (X_valid.reshape(10, 1000, *X.shape[1:]), y_valid.reshape(10, 1000)))
+        return state, losses.mean(), valid.mean()
+
+    def run(n_epochs: int) -> float:
+        nonlocal state
+        started = time.perf_counter()
+        for i in range(n_epochs):
+            state, loss, valid = epoch(state, jax.random.key(i))
+            float(loss), float(valid)
+        return time.perf_counter() - started
+
+    run(2)
     return run
 
 

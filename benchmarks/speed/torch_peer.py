@@ -1,6 +1,7 @@
 """PyTorch's side: eager or compiled, images in either of its memory orders, each as its users write it.
 
-A variant is made of words: "channels_last", "compile", "shifts", and "sliced", which leaves out the DataLoader.
+A variant is made of words: "channels_last", "compile" (with "graphs", CUDA graphs), "shifts", "sliced", which leaves
+out the DataLoader, and "device", which has all data and the network on the GPU, if there is one.
 """
 
 import gzip
@@ -75,10 +76,15 @@ def placed(X: torch.Tensor, variant: str) -> torch.Tensor:
     return X.to(memory_format=torch.channels_last) if "channels_last" in variant and X.ndim == 4 else X
 
 
+def device_of(variant: str) -> torch.device:
+    """Return where a variant computes."""
+    return torch.device("cuda" if "device" in variant and torch.cuda.is_available() else "cpu")
+
+
 def trained(name: str, variant: str) -> tuple[nn.Module, Callable]:
     """Return a network, and a function that does a training step on a batch."""
     torch.manual_seed(0)
-    network, l2 = build(name), NETWORKS[name]["l2"]
+    network, l2 = build(name).to(device_of(variant)), NETWORKS[name]["l2"]
     if "channels_last" in variant:
         network = network.to(memory_format=torch.channels_last)
     weights = [p for p in network.parameters() if p.ndim > 1][:-1]
@@ -97,7 +103,9 @@ def trained(name: str, variant: str) -> tuple[nn.Module, Callable]:
         optimizer.step()
         return value
 
-    return network, torch.compile(step) if "compile" in variant else step
+    if "compile" not in variant:
+        return network, step
+    return network, torch.compile(step, mode="reduce-overhead" if "graphs" in variant else None)
 
 
 def steps(name: str, variant: str) -> Callable[[int], float]:
@@ -140,12 +148,39 @@ def shifted(X: torch.Tensor, n_pixels: int = 3) -> torch.Tensor:
 def sliced(data: TensorDataset) -> Iterator:
     """Yield shuffled batches, indexed at once: quicker than what most people write."""
     X, y = data.tensors
-    for rows in torch.randperm(len(X)).split(BATCH):
-        yield X[rows], y[rows]
+    for rows in torch.randperm(len(X), device=X.device).split(BATCH):
+        if len(rows) == BATCH:
+            yield X[rows], y[rows]
+
+
+def epochs_on_device(name: str, variant: str) -> Callable[[int], float]:
+    """As :func:`epochs`, with all data on the device, where losses are added up, too."""
+    train, valid = (TensorDataset(*(t.to(device_of(variant)) for t in part.tensors)) for part in
+                    mnist(NETWORKS[name]["shape"]))  # fmt: skip
+    network, step = trained(name, variant)
+
+    def run(n_epochs: int) -> float:
+        started = time.perf_counter()
+        for _ in range(n_epochs):
+            network.train()
+            total = torch.zeros((), device=device_of(variant))
+            for X, y in sliced(train):
+                total += step(X, y).detach()
+            network.eval()
+            with torch.inference_mode():
+                for X, y in zip(*(t.split(1000) for t in valid.tensors), strict=True):
+                    total += nn.functional.cross_entropy(network(X), y, reduction="sum")
+            total.item()
+        return time.perf_counter() - started
+
+    run(2)
+    return run
 
 
 def epochs(name: str, variant: str) -> Callable[[int], float]:
     """Return a function that trains for some epochs of MNIST, with validation, and returns the seconds."""
+    if "device" in variant:
+        return epochs_on_device(name, variant)
     train, valid = mnist(NETWORKS[name]["shape"])
     network, step = trained(name, variant)
     loader = DataLoader(train, BATCH, shuffle=True, drop_last=True)
