@@ -56,7 +56,7 @@ setup(
         "arignote.sample_data": ["mnist.pkl.gz"],
     },
     python_requires=">=3.11",
-    install_requires=[*engine, "scipy>=1.9", "scipy-openblas32>=0.3.23", *onednn],
+    install_requires=[*engine, "scipy>=1.9", "scipy-openblas32>=0.3.23", "tqdm>=4.64", *onednn],
     extras_require={
         "theano": theano,
         "pytensor": pytensor,

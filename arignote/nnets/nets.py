@@ -13,8 +13,10 @@ from arignote.data import files
 from arignote.data.readers import Data
 from arignote.nnets import definitions, inputs
 from arignote.nnets.checkpoints import Checkpoints
+from arignote.nnets.hooks import Hook
 from arignote.nnets.layers import Layer
 from arignote.nnets.network import Network
+from arignote.nnets.progress import ProgressBar
 from arignote.nnets.sgd_updates import SGD, Rule
 from arignote.nnets.training import Settings, Trainer
 from arignote.util import checks, netlog, streams
@@ -214,6 +216,8 @@ class NNClassifier:
         checkpoint_batches: int | None = None,
         spot_notice: bool | str = False,
         prefetch: int = 2,
+        hooks: Sequence[Hook] = (),
+        progress: bool | None = None,
     ) -> "NNClassifier":
         """Train, or go on training.
 
@@ -277,6 +281,12 @@ class NNClassifier:
         prefetch : int, optional
             How many minibatches a thread prepares ahead where reading, altering or augmenting takes work; by default 2.
             With 0 there is no thread.
+        hooks : list of Hook, optional
+            What else to do at each step on the way: :class:`~arignote.nnets.hooks.EarlyStopping`,
+            :class:`~arignote.nnets.hooks.Record`, or your own. When training goes on, they must be given again.
+        progress : bool, optional
+            Show a bar for each epoch. By default in a terminal and in a notebook, unless the program has set up
+            logging itself.
 
         Returns
         -------
@@ -293,6 +303,7 @@ class NNClassifier:
             With status 143, after a SIGTERM that the program does not handle itself.
         """
         netlog.ensure_visible()
+        bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
         stored_size = self.trainer.settings.batch_size if self.trainer else self.batch_size
         data = inputs.gather(X, y, valid, test, stored_size or batch_size)
         if self._network is None:
@@ -320,7 +331,7 @@ class NNClassifier:
             self._continue(given)
         self.trainer = trainer
         logger.info("%s\n  trained by %s", self, trainer.sgd)
-        trainer.run(self, data, augmentation, checkpoints, spot_notice, prefetch)
+        trainer.run(self, data, augmentation, checkpoints, spot_notice, prefetch, [*hooks, *bar])
         return self
 
     def _new_trainer(self, given: Mapping[str, Any]) -> Trainer:

@@ -19,6 +19,7 @@ from arignote import engine
 from arignote.data.prefetch import Prefetcher
 from arignote.data.readers import Data
 from arignote.nnets.checkpoints import Checkpoints
+from arignote.nnets.hooks import Hook, Hooks
 from arignote.nnets.inputs import Inputs, Resident, training_batches
 from arignote.nnets.interrupt import Stopped, StopRequest
 from arignote.nnets.network import Network
@@ -83,6 +84,8 @@ class Progress:
         When it was reached, in epochs.
     validation_is_due : bool
         True from the minibatch that completes a round to the end of the validation that follows.
+    epoch_end_is_due : bool
+        True from an epoch's last minibatch until the hooks have been told of its end.
     """
 
     epoch: int = 0
@@ -95,6 +98,7 @@ class Progress:
     best_loss: float = float("inf")
     best_epoch: float = 0.0
     validation_is_due: bool = False
+    epoch_end_is_due: bool = False
 
 
 class Trainer:
@@ -111,6 +115,8 @@ class Trainer:
     Attributes
     ----------
     progress : Progress
+    n_batches : int
+        Minibatches in an epoch, once there are data.
     history : list of dict
         One entry for each validation: "epoch" (a fraction inside an epoch), "examples", "learning_rate", "momentum",
         "train_nll" (the mean of the training loss since the entry before, named after the loss), "valid_nll", and
@@ -130,7 +136,10 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         self.best_params: dict[str, np.ndarray] | None = None
         self.last_params: dict[str, np.ndarray] | None = None
+        self.n_batches = 0
         self.prefetch = 2
+        self.hooks = Hooks([], None, {})
+        self._stop_request: StopRequest | None = None
         self._lock = threading.RLock()
         self._resident = Resident()
         self._step: Callable | None = None
@@ -147,6 +156,7 @@ class Trainer:
             "history": [dict(entry) for entry in self.history],
             "best_params": self.best_params,
             "last_params": self.last_params,
+            "hooks": self.hooks.get_state(),
         }
 
     @classmethod
@@ -161,6 +171,7 @@ class Trainer:
         trainer.history = [dict(entry) for entry in state["history"]]
         trainer.best_params = state["best_params"]
         trainer.last_params = state["last_params"]
+        trainer.hooks = Hooks([], None, state.get("hooks", {}))
         return trainer
 
     @contextmanager
@@ -173,6 +184,11 @@ class Trainer:
         """Return one of the loss histories, e.g. "valid_nll": epochs, and losses."""
         points = [(entry["epoch"], entry[name]) for entry in self.history if name in entry]
         return [epoch for epoch, _ in points], [loss for _, loss in points]
+
+    def stop(self, reason: str) -> None:
+        """Ask the training that is under way to stop, as by Ctrl-C: for hooks."""
+        if self._stop_request is not None:
+            self._stop_request.request(f"a hook ({reason})")
 
     @property
     def finished(self) -> bool:
@@ -189,6 +205,7 @@ class Trainer:
         checkpoints: Checkpoints | None = None,
         spot_notice: bool | str = False,
         prefetch: int = 2,
+        hooks: Sequence[Hook] = (),
     ) -> None:
         """Train until all epochs are done or one is told to stop.
 
@@ -203,6 +220,8 @@ class Trainer:
             See :class:`~arignote.nnets.interrupt.StopRequest`.
         prefetch : int, optional
             How many minibatches to prepare ahead.
+        hooks : sequence of Hook, optional
+            See :mod:`arignote.nnets.hooks`.
 
         Raises
         ------
@@ -213,11 +232,13 @@ class Trainer:
         """
         self.prefetch = prefetch
         self._start(inputs.train)
+        self.hooks = Hooks(hooks, model, self.hooks.get_state())
         augment = None if augmentation is None else keyed_augmentation(augmentation, self.seed)
-        stop = StopRequest(spot_notice)
+        stop = self._stop_request = StopRequest(spot_notice)
         try:
             with stop:
                 with suppress(Stopped):
+                    self.hooks.tell("start")
                     with stop.interruptible():
                         self.compile()
                     self._train(inputs, augment, model, checkpoints, stop)
@@ -232,7 +253,8 @@ class Trainer:
                 checkpoints.finish()
             raise
         finally:
-            self._resident = Resident()
+            self._resident, self._stop_request = Resident(), None
+            self.hooks.tell("stop")
         stop.deliver()
 
     def _train(
@@ -244,7 +266,9 @@ class Trainer:
         started = time.monotonic() - progress.seconds
         if progress.validation_is_due:  # the state was stored before it, or in the middle of it
             self._validate(inputs, model, checkpoints, stop)
-        while not self.finished:
+        if progress.epoch_end_is_due:
+            self._end_epoch(model, checkpoints)
+        while not self.finished and not stop.requested:
             with closing(self._train_epoch(inputs.train, augment, checkpoints)) as blocks:
                 for losses in blocks:
                     progress.seconds = time.monotonic() - started
@@ -255,9 +279,16 @@ class Trainer:
                         return
                     if progress.batch > 0 and checkpoints is not None and checkpoints.is_due(len(losses)):
                         self._write("last", model, checkpoints)
-            self._write("last", model, checkpoints)
-            if self.settings.checkpoint_all:
-                self._write(f"epoch{progress.epoch}", model, checkpoints)
+            self._end_epoch(model, checkpoints)
+
+    def _end_epoch(self, model: Any, checkpoints: Checkpoints | None) -> None:
+        """Tell the hooks of the end of an epoch, and keep the state."""
+        with self._lock:
+            self.progress.epoch_end_is_due = False
+            self.hooks.tell("epoch_end")
+        self._write("last", model, checkpoints)
+        if self.settings.checkpoint_all:
+            self._write(f"epoch{self.progress.epoch}", model, checkpoints)
 
     def _finish(self, model: Any, checkpoints: Checkpoints) -> None:
         """Give the model its best parameters, and wait until all files are written."""
@@ -304,6 +335,7 @@ class Trainer:
         """Take up training where the state says, on data that may have been given anew."""
         self.require_fitting(train)
         self.progress.n_rows = train.n_rows
+        self.n_batches = train.n_batches(self.settings.batch_size)
         if self.last_params is not None:
             self.network.set_values(self.last_params)
             self.last_params = None
@@ -337,6 +369,7 @@ class Trainer:
                     losses = self._train_block(block)
                     if progress.batch == n_batches:
                         progress.epoch, progress.batch = progress.epoch + 1, 0
+                        progress.epoch_end_is_due = True
                     progress.validation_is_due = self._validation_is_due(progress.n_examples, progress.batch == 0)
                 yield losses
                 if progress.batch == 0:
@@ -372,11 +405,12 @@ class Trainer:
         ]
         losses = [float(loss) for loss in self._step.block(calls)]
         self.sgd.n_updates += len(batches)
-        progress.batch += len(batches)
         for (X, _), loss in zip(batches, losses, strict=True):
+            progress.batch += 1
             progress.n_examples += len(X)
             progress.loss_sum += loss * len(X)
             progress.loss_examples += len(X)
+            self.hooks.tell("batch_end", loss)
         return losses
 
     def _require_finite(self, losses: Sequence[float], train: Data) -> None:
@@ -426,6 +460,7 @@ class Trainer:
             entry |= {f"test_{name}": losses[name] for name in settings.test_loss}
         with self._lock:
             self._note_validation(entry, decisive, is_best)
+            self.hooks.tell("validation", entry)
         if is_best:
             self._write("best_model", model, checkpoints)
         logger.info("%s", describe_entry(entry, settings, progress, is_best))

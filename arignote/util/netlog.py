@@ -6,6 +6,15 @@ import sys
 root = logging.getLogger("arignote")
 
 
+class OurHandler(logging.StreamHandler):
+    """What shows messages where nobody thought of logging."""
+
+
+def is_ours() -> bool:
+    """Say whether messages are shown by us, and not as the program says."""
+    return any(isinstance(handler, OurHandler) for handler in root.handlers)
+
+
 def ensure_visible() -> None:
     """Show messages on the standard error stream, unless the program has set up logging itself.
 
@@ -14,7 +23,7 @@ def ensure_visible() -> None:
     """
     if root.handlers or logging.getLogger().handlers or root.level != logging.NOTSET:
         return
-    handler = logging.StreamHandler(sys.stderr)
+    handler = OurHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)

@@ -45,7 +45,7 @@ def straight_run(kind: str, folder: Path, n_epochs: int) -> dict[str, str]:
     return pickle.loads((folder / "straight.result").read_bytes())
 
 
-def stop_at_a_random_moment(process: subprocess.Popen, number: int, moments: random.Random) -> bool:
+def stop_at_a_random_moment(process: subprocess.Popen, number: int, moments: random.Random, seconds: float) -> bool:
     """Send a signal while the run starts, compiles, or (mostly) trains. Say whether it found the run alive."""
     if moments.random() < 0.15:
         time.sleep(moments.uniform(0.1, 5.0))
@@ -53,7 +53,7 @@ def stop_at_a_random_moment(process: subprocess.Popen, number: int, moments: ran
         for line in process.stdout:
             if "Training from" in line:
                 break
-        time.sleep(moments.uniform(0.0, 1.2))
+        time.sleep(moments.uniform(0.0, seconds))
     process.send_signal(number)
     process.stdout.read()
     process.wait()
@@ -61,16 +61,26 @@ def stop_at_a_random_moment(process: subprocess.Popen, number: int, moments: ran
 
 
 def torture(
-    kind: str, folder: Path, number: int, n_stops: int, n_epochs: int, expected: dict[str, str], seed: int
+    kind: str,
+    folder: Path,
+    number: int,
+    n_stops: int,
+    n_epochs: int,
+    expected: dict[str, str],
+    seed: int,
+    seconds: float = 1.2,
 ) -> None:
-    """Stop runs until there were `n_stops` stops; each run that comes to its end is compared, and a new one begun."""
+    """Stop runs until there were `n_stops` stops; each run that comes to its end is compared, and a new one begun.
+
+    Runs are stopped within so many `seconds` after training began.
+    """
     moments = random.Random(seed)
     name = signal.Signals(number).name
     stops = runs = whole = 0
     while stops < n_stops or runs == 0:
         checkpoint, result = folder / f"{name}{runs}", folder / f"{name}{runs}.result"
         process = start(kind, checkpoint, result, n_epochs)
-        if stops < n_stops and stop_at_a_random_moment(process, number, moments):
+        if stops < n_stops and stop_at_a_random_moment(process, number, moments, seconds):
             stops += 1
             process.stdout.close()
             assert process.returncode in (-number, 128 + number), process.returncode
@@ -130,6 +140,9 @@ def main() -> None:
     parser.add_argument("--terms", type=int, default=20, help="how many SIGTERM (default: 20)")
     parser.add_argument("--epochs", type=int, default=5, help="epochs of each run (default: 5)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: 0)")
+    parser.add_argument(
+        "--seconds", type=float, default=1.2, help="stop within so long after training began (default: 1.2; JAX: 6)"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -137,7 +150,7 @@ def main() -> None:
         kill_at_every_system_call(folder / "save")
         expected = straight_run("seed", folder, arguments.epochs)
         for number, n_stops in ((signal.SIGKILL, arguments.kills), (signal.SIGTERM, arguments.terms)):
-            torture("seed", folder, number, n_stops, arguments.epochs, expected, arguments.seed)
+            torture("seed", folder, number, n_stops, arguments.epochs, expected, arguments.seed, arguments.seconds)
 
 
 if __name__ == "__main__":
