@@ -40,6 +40,8 @@ jax_beside = jax if wanted == "pytensor" else [f"{name}; python_version >= '3.12
 images = ["pillow>=9.4"]
 plot = ["matplotlib>=3.7"]
 tests = ["tables>=3.8", "moto[s3,server]", "pytest", "hypothesis"]
+export = ["onnx>=1.14", "safetensors>=0.4"]
+sklearn = ["scikit-learn>=1.6"]
 s3 = ["fsspec>=2023.1", "s3fs>=2023.1"]
 
 setup(
@@ -66,12 +68,17 @@ setup(
         "images": images,
         "plot": plot,
         "s3": s3,
+        "export": export,
+        "sklearn": sklearn,
         "dev": [
             *hdf5,
             *images,
             *plot,
             *s3,
             *jax_beside,
+            *export,
+            *sklearn,
+            "onnxruntime>=1.17",
             "tables>=3.8",
             "moto[s3,server]",
             "pytest",

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from arignote.data import files
+from arignote.data import arrays, atomic, files
 from arignote.data.readers import Data
-from arignote.nnets import definitions, inputs
+from arignote.nnets import definitions, inputs, onnx_export
 from arignote.nnets.checkpoints import Checkpoints
 from arignote.nnets.hooks import Hook
 from arignote.nnets.layers import Layer
@@ -158,7 +158,8 @@ class NNClassifier:
         Parameters
         ----------
         source : NNClassifier, str, Path or dict
-            A classifier, a checkpoint, or a dictionary of arrays by parameter name.
+            A classifier, a checkpoint, a file of arrays by parameter name (``*.safetensors`` or ``*.npz``), or a
+            dictionary of such arrays.
         layers : list of str, optional
             Names of the layers to take over; by default all of the other network's.
 
@@ -168,7 +169,7 @@ class NNClassifier:
             If this network lacks such a parameter, or has it in another shape. Then nothing was changed.
         """
         if isinstance(source, str | Path):
-            source = files.checkpoint_read(source)
+            source = arrays.read(source) if arrays.knows(source) else files.checkpoint_read(source)
         values = source.network.get_values() if isinstance(source, NNClassifier) else dict(source)
         if layers is not None:
             names = [layers] if isinstance(layers, str) else list(layers)
@@ -178,6 +179,52 @@ class NNClassifier:
         self.network.set_values(values, "the other network")
         if self.trainer is not None:
             self.trainer.last_params = None
+
+    def export_onnx(self, filename: str | Path) -> Path:
+        """Write the deterministic network as an ONNX model, which other programs run.
+
+        Its input is "features", float32 of shape (n, ...), as the input layer takes it; its output "probabilities".
+
+        Parameters
+        ----------
+        filename : str or Path
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ImportError
+            If the package onnx is not installed.
+        TypeError
+            If a layer of your own, or an activation that is a function, has no form in ONNX; see
+            :mod:`arignote.nnets.onnx_export`.
+        """
+        content = onnx_export.model_of(self.network, self.name).SerializeToString()
+        atomic.write(filename, lambda file: file.write(content))
+        return Path(filename)
+
+    def save_params(self, filename: str | Path) -> Path:
+        """Write all parameters by name, and nothing else, for other programs; `set_trainable_params` reads them.
+
+        Parameters
+        ----------
+        filename : str or Path
+            ``*.safetensors`` (https://github.com/huggingface/safetensors) or ``*.npz``.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> name = NNClassifier(define_mlp([3], 2), n_in=4, rng=0).save_params(tempfile.mkdtemp() + "/mine.npz")
+        >>> other = NNClassifier(define_mlp([3], 2), n_in=4, rng=1)
+        >>> other.set_trainable_params(name)
+        >>> with np.load(name) as arrays:
+        ...     bool((other.params["fc1.W"].get_value() == arrays["fc1.W"]).all())
+        True
+        """
+        return arrays.write(filename, self.network.get_values())
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {len(self.layer_defs)} layers"]

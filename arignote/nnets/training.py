@@ -188,7 +188,8 @@ class Trainer:
     def stop(self, reason: str) -> None:
         """Ask the training that is under way to stop, as by Ctrl-C: for hooks."""
         if self._stop_request is not None:
-            self._stop_request.request(f"a hook ({reason})")
+            self._stop_request.requested = True
+            logger.info("Training stops: %s.", reason)
 
     @property
     def finished(self) -> bool:

@@ -1,0 +1,148 @@
+"""A scikit-learn estimator: for pipelines, cross-validation and searches. Needs ``pip install arignote[sklearn]``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+
+from arignote.data.readers import Data, DataWithHoldoutPartitions
+from arignote.nnets.nets import NNClassifier, define_mlp
+
+
+class ArignoteClassifier(ClassifierMixin, BaseEstimator):
+    """A feed-forward network as scikit-learn knows classifiers: labels of any kind, all settings in the constructor.
+
+    Parameters
+    ----------
+    hidden : sequence of int, optional
+        Units of each hidden layer, by default one of 100; or nothing, for logistic regression.
+    activation : str, optional
+        Of the hidden layers, by default "relu".
+    dropout_p : float, optional
+        Fraction to drop behind each hidden layer, by default 0.
+    l2 : float, optional
+        Penalty of the hidden layers' squared weights, by default 0.
+    layer_defs : list, optional
+        Any network, instead of the arguments above, as :class:`~arignote.nnets.nets.NNClassifier` takes it. Its last
+        layer may leave out the number of classes.
+    n_epochs, batch_size, sgd_type, lr_rule, momentum_rule : optional
+        As for `NNClassifier.fit`. A batch is never larger than the data.
+    valid : float, optional
+        Fraction of each class to hold out; the network with the best loss on it is what remains. By default 0: none.
+    augmentation, hooks : optional
+        As for `NNClassifier.fit`.
+    random_state : int, RandomState or None, optional
+        Of everything random.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The labels.
+    classifier_ : NNClassifier
+        The network.
+    n_features_in_ : int
+    n_iter_ : int
+        Epochs trained.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y = load_iris(return_X_y=True)
+    >>> network = ArignoteClassifier(hidden=[20], n_epochs=150, batch_size=10, random_state=0)
+    >>> bool(cross_val_score(make_pipeline(StandardScaler(), network), X, y, cv=3).mean() > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (100,),
+        activation: str = "relu",
+        dropout_p: float = 0.0,
+        l2: float = 0.0,
+        layer_defs: Sequence | None = None,
+        n_epochs: int = 100,
+        batch_size: int = 32,
+        sgd_type: str = "adam",
+        lr_rule: Mapping[str, Any] | None = None,
+        momentum_rule: Mapping[str, Any] | None = None,
+        valid: float = 0.0,
+        augmentation: Any = None,
+        hooks: Sequence = (),
+        random_state: Any = None,
+    ):
+        self.hidden = hidden
+        self.activation = activation
+        self.dropout_p = dropout_p
+        self.l2 = l2
+        self.layer_defs = layer_defs
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.sgd_type = sgd_type
+        self.lr_rule = lr_rule
+        self.momentum_rule = momentum_rule
+        self.valid = valid
+        self.augmentation = augmentation
+        self.hooks = hooks
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> "ArignoteClassifier":
+        """Train a new network on features (n, n_features) and labels (n,)."""
+        X, y = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"got labels of 1 class, {self.classes_[0]!r}; need two classes or more; try data with other labels"
+            )
+        seed = check_random_state(self.random_state).randint(2**31)
+        classifier = NNClassifier(self._definition(), n_in=X.shape[1], rng=seed)
+        train, valid = self._held_out(X, labels, seed)
+        self.classifier_ = classifier.fit(
+            train,
+            valid=valid,
+            n_epochs=self.n_epochs,
+            batch_size=min(self.batch_size, train.n_rows),
+            sgd_type=self.sgd_type,
+            lr_rule=self.lr_rule,
+            momentum_rule=self.momentum_rule,
+            augmentation=self.augmentation,
+            hooks=list(self.hooks),
+        )
+        if valid is not None:
+            classifier.network.set_values(classifier.trainer.best_params)
+        self.n_iter_ = classifier.trainer.progress.epoch
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, in the order of `classes_`: shape (n, n_classes)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        return self.classifier_.predict_proba(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable label of each row."""
+        check_is_fitted(self)
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _definition(self) -> list:
+        n_classes = len(self.classes_)
+        if self.layer_defs is None:
+            return define_mlp(
+                list(self.hidden), n_classes, activation=self.activation, dropout_p=self.dropout_p, l2=self.l2
+            )
+        *layers, (kind, *params) = self.layer_defs
+        return [*layers, [kind, {"n_classes": n_classes, **(params[0] if params else {})}]]
+
+    def _held_out(self, X: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Data, Data | None]:
+        """Return data to train on, shuffled each epoch, and data to validate with."""
+        if not self.valid:
+            return Data(X, labels, shuffle=True), None
+        size = min(self.batch_size, len(X))
+        parts = DataWithHoldoutPartitions(X, labels, size, self.valid, shuffle=True, seed=seed, stratify=True)
+        return parts.train, parts.valid

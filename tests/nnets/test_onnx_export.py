@@ -1,0 +1,77 @@
+"""Exported networks, run by onnxruntime."""
+
+import numpy as np
+import pytest
+
+from arignote.nnets import onnx_export
+from arignote.nnets.activations import BUILT_IN
+from arignote.nnets.layers import Layer
+from arignote.nnets.nets import NNClassifier
+from tests.nnets.layers.test_contract import EXAMPLES, NAMES, batch_for, network_with, with_random_params
+
+pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+def run_by_onnxruntime(content, X):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return session.run(["probabilities"], {"features": X.astype(np.float32)})[0]
+
+
+def require_agreement(network):
+    X, _ = batch_for(network, n=7)
+    found = run_by_onnxruntime(onnx_export.model_of(network, "it").SerializeToString(), X)
+    np.testing.assert_allclose(found, network.predict_batch(X), atol=1e-5)
+
+
+def test_every_layer_is_known():
+    assert {kind.__name__ for kind in onnx_export.TRANSLATIONS} == set(NAMES) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_layer_computes_the_same(name):
+    require_agreement(with_random_params(network_with(name)))
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN - {"maxout"}))
+@pytest.mark.parametrize("layer", ["FCLayer", "ConvLayer"])
+def test_every_activation_computes_the_same(name, layer, monkeypatch):
+    params, shape = EXAMPLES[layer]
+    monkeypatch.setitem(EXAMPLES, layer, (params | {"activation": name}, shape))
+    require_agreement(with_random_params(network_with(layer)))
+
+
+def test_the_conv_net_from_the_command_line_of_a_user(tmp_path):
+    from examples.mnist import conv
+
+    classifier = NNClassifier(conv(), rng=1)
+    X = np.random.default_rng(0).random((30, 784), dtype="float32")
+    content = classifier.export_onnx(tmp_path / "mnist.onnx").read_bytes()
+    found = run_by_onnxruntime(content, X.reshape(-1, 1, 28, 28))
+    np.testing.assert_allclose(found, classifier.predict_proba(X), atol=1e-5)
+
+
+def test_a_layer_of_ones_own_says_what_it_is():
+    class HalvingLayer(Layer):
+        def expression(self, x):
+            return x / 2
+
+    definition = [[HalvingLayer], ["ClassificationOutputLayer", {"n_classes": 3}]]
+    with pytest.raises(TypeError, match=r"a layer that Arignote does not know.*to_onnx\(self, model, x\)"):
+        onnx_export.model_of(NNClassifier(definition, n_in=4).network, "mine")
+    HalvingLayer.to_onnx = lambda self, model, x: model.node("Mul", x, model.weight("half", np.float32([0.5])))
+    require_agreement(with_random_params(NNClassifier(definition, n_in=4).network))
+
+
+def test_an_activation_of_ones_own_is_refused():
+    definition = [["FCLayer", {"n_units": 3, "activation": abs}], ["ClassificationOutputLayer", {"n_classes": 3}]]
+    with pytest.raises(TypeError, match="with the activation .*; need one that Arignote knows"):
+        onnx_export.model_of(NNClassifier(definition, n_in=4).network, "mine")
+
+
+def test_without_the_package_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(onnx_export.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'arignote\[export\]'"):
+        onnx_export.model_of(network_with("FCLayer"), "it")

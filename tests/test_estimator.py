@@ -1,0 +1,81 @@
+"""The scikit-learn estimator: scikit-learn's own checks, and what people do with estimators."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from arignote.estimator import ArignoteClassifier
+from arignote.image import augment
+from arignote.nnets.hooks import EarlyStopping
+from arignote.nnets.nets import define_cnn
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_all_of_scikit_learns_checks_pass():
+    results = check_estimator(ArignoteClassifier(n_epochs=60, random_state=0), on_fail=None)
+    assert len(results) > 50
+    assert [result["check_name"] for result in results if result["status"] != "passed"] == []
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return train_test_split(X, np.array(list("abcdefghij"))[y], random_state=0)
+
+
+def test_a_pipeline_learns_labels_of_any_kind(digits):
+    X_train, X_test, y_train, y_test = digits
+    network = ArignoteClassifier([50], dropout_p=0.2, l2=1e-4, n_epochs=30, random_state=3)
+    pipeline = make_pipeline(MinMaxScaler(), network).fit(X_train, y_train)
+    assert pipeline.score(X_test, y_test) > 0.95
+    assert list(network.classes_) == list("abcdefghij")
+    probabilities = pipeline.predict_proba(X_test)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    again = pickle.loads(pickle.dumps(pipeline))
+    np.testing.assert_array_equal(again.predict_proba(X_test), probabilities)
+
+
+def test_a_seed_makes_it_the_same_again(digits):
+    X_train, X_test, y_train, _ = digits
+    network = ArignoteClassifier([10], n_epochs=2, random_state=1)
+    first = network.fit(X_train, y_train).predict_proba(X_test)
+    np.testing.assert_array_equal(clone(network).fit(X_train, y_train).predict_proba(X_test), first)
+    other = clone(network).set_params(random_state=2).fit(X_train, y_train).predict_proba(X_test)
+    assert (other != first).any()
+
+
+def test_searches_and_cross_validation(digits):
+    X_train, _, y_train, _ = digits
+    network = ArignoteClassifier([10], n_epochs=3, random_state=1)
+    search = GridSearchCV(network, {"hidden": [(5,), (30,)], "sgd_type": ["adam", "nag"]}, cv=2)
+    search.fit(X_train / 16, y_train)
+    assert search.best_params_["hidden"] == (30,)
+    assert len(cross_val_score(network, X_train / 16, y_train, cv=3)) == 3
+
+
+def test_images_augmentation_hooks_and_validation(digits):
+    X_train, X_test, y_train, y_test = digits
+    layers = define_cnn(1, 8, [(8, 3)], [30], n_classes=10)
+    layers[-1] = ["ClassificationOutputLayer"]
+    network = ArignoteClassifier(
+        layer_defs=layers,
+        n_epochs=60,
+        valid=0.2,
+        augmentation=augment.shift(1),
+        hooks=[EarlyStopping(5)],
+        random_state=0,
+    )
+    network.fit(X_train / 16, y_train)
+    assert network.n_iter_ < 60
+    best = network.classifier_.trainer.best_params
+    np.testing.assert_array_equal(network.classifier_.params["output.b"].get_value(), best["output.b"])
+    assert network.score(X_test / 16, y_test) > 0.85
