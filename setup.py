@@ -41,6 +41,7 @@ images = ["pillow>=9.4"]
 plot = ["matplotlib>=3.7"]
 tests = ["tables>=3.8", "moto[s3,server]", "pytest", "hypothesis"]
 export = ["onnx>=1.14", "safetensors>=0.4"]
+command = ["pyyaml>=6"]
 sklearn = ["scikit-learn>=1.6"]
 s3 = ["fsspec>=2023.1", "s3fs>=2023.1"]
 
@@ -69,6 +70,7 @@ setup(
         "plot": plot,
         "s3": s3,
         "export": export,
+        "command": command,
         "sklearn": sklearn,
         "dev": [
             *hdf5,
@@ -77,6 +79,7 @@ setup(
             *s3,
             *jax_beside,
             *export,
+            *command,
             *sklearn,
             "onnxruntime>=1.17",
             "tables>=3.8",
@@ -86,5 +89,6 @@ setup(
             "ruff",
         ],
     },
+    entry_points={"console_scripts": ["arignote = arignote.command:main"]},
     zip_safe=False,
 )

@@ -36,10 +36,13 @@ class StopRequest:
     Attributes
     ----------
     requested : bool
+    reason : str or None
+        Who or what asked: "Ctrl-C", "SIGTERM", or in other words.
     """
 
     def __init__(self, spot_notice: bool | str = False):
         self.requested = False
+        self.reason: str | None = None
         self._signal: int | None = None
         self._earlier: dict[int, object] = {}
         self._interruptible = False
@@ -64,8 +67,9 @@ class StopRequest:
 
     def request(self, why: str) -> None:
         """Ask to stop."""
-        self.requested = True
-        logger.warning("Asked to stop by %s: finishing this minibatch.", why)
+        self.requested, self.reason = True, why
+        again = " (again: stop at once)" if why == "Ctrl-C" else ""
+        logger.warning("Asked to stop by %s%s: finishing this minibatch.", why, again)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -93,7 +97,7 @@ class StopRequest:
             raise KeyboardInterrupt
         if self._signal != signal.SIGTERM:
             self._signal = number
-        self.request("Ctrl-C (again: stop at once)" if number == signal.SIGINT else "SIGTERM")
+        self.request("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
         if self._interruptible:
             self._interruptible = False
             raise Stopped

@@ -230,10 +230,7 @@ class NNClassifier:
         lines = [f"{self.name}: {len(self.layer_defs)} layers"]
         if self._network is not None:
             lines[0] += f", {self.n_params:,} parameters"
-            lines += [
-                f"  {layer.name:12} {type(layer).__name__:26} {layer.input_shape} -> {layer.output_shape}"
-                for layer in self.layers_train
-            ]
+            lines += [_table_row(layer) for layer in self.layers_train]
         return "\n".join(lines)
 
     # -- training ----------------------------------------------------------------------------------------------------
@@ -501,6 +498,14 @@ class NNClassifier:
         new = cls.__new__(cls)
         new.__setstate__(state)
         return new
+
+
+def _table_row(layer: Layer) -> str:
+    """Return a line on a layer: name, type, shapes of an example, number of parameters and their size."""
+    shapes = f"{layer.input_shape} -> {layer.output_shape}"
+    values = [param.get_value(borrow=True) for param in layer.params.values()]
+    size = f"{sum(value.size for value in values):>10,} parameters, {checks.shown_bytes(sum(v.nbytes for v in values))}"
+    return f"  {layer.name:12} {type(layer).__name__:26} {shapes:32} {size if values else ''}".rstrip()
 
 
 def define_logistic_regression(n_classes: int, l1: float = 0.0, l2: float = 0.0) -> list:

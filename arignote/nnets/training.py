@@ -115,6 +115,8 @@ class Trainer:
     Attributes
     ----------
     progress : Progress
+    stopped_by : str or None
+        Who or what ended the last call of `run` early: "Ctrl-C", "SIGTERM", or a reason in words.
     n_batches : int
         Minibatches in an epoch, once there are data.
     history : list of dict
@@ -139,6 +141,7 @@ class Trainer:
         self.n_batches = 0
         self.prefetch = 2
         self.hooks = Hooks([], None, {})
+        self.stopped_by: str | None = None
         self._stop_request: StopRequest | None = None
         self._lock = threading.RLock()
         self._resident = Resident()
@@ -188,7 +191,7 @@ class Trainer:
     def stop(self, reason: str) -> None:
         """Ask the training that is under way to stop, as by Ctrl-C: for hooks."""
         if self._stop_request is not None:
-            self._stop_request.requested = True
+            self._stop_request.requested, self._stop_request.reason = True, reason
             logger.info("Training stops: %s.", reason)
 
     @property
@@ -254,6 +257,7 @@ class Trainer:
                 checkpoints.finish()
             raise
         finally:
+            self.stopped_by = stop.reason
             self._resident, self._stop_request = Resident(), None
             self.hooks.tell("stop")
         stop.deliver()

@@ -94,3 +94,17 @@ def n_positional(function: object, what: str) -> int:
             f"try def {what}(X, y, epoch, rng): return X, y"
         )
     return len(needed)
+
+
+def shown_bytes(n: int) -> str:
+    """Return a number of bytes as one reads it.
+
+    Examples
+    --------
+    >>> shown_bytes(1259200), shown_bytes(40)
+    ('1.3 MB', '40 bytes')
+    """
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n >= size:
+            return f"{n / size:.1f} {unit}"
+    return f"{n} bytes"

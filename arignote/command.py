@@ -1,0 +1,346 @@
+"""The command ``arignote``: train, predict, look at checkpoints, and see what is installed.
+
+Exit codes: 0, all is well; 1, something given cannot be used, or is missing; 2, the command line cannot be read; 130,
+stopped by Ctrl-C, with what was trained so far in the checkpoint; 143, the same by SIGTERM.
+"""
+
+import argparse
+import inspect
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arignote import __version__
+from arignote.util import checks
+
+CTRL_C = 130
+EXAMPLES = """
+examples:
+  arignote train mnist.yaml --data mnist.h5 --valid 0.2 --checkpoint runs/mnist
+        starts, or goes on where it was stopped when the same command is given again
+  arignote predict runs/mnist --data new.npy --output classes.csv
+  arignote show runs/mnist --plot curves.png
+  arignote doctor
+
+a configuration, in YAML or JSON:
+  name: MNIST
+  rng: 42
+  layers:
+    - [FCLayer, {n_units: 400, activation: prelu_shelf, l2: 0.001}]
+    - [DropoutLayer, {dropout_p: 0.5}]
+    - [ClassificationOutputLayer, {n_classes: 10}]
+  fit: {n_epochs: 50, batch_size: 128, sgd_type: nag}
+  shuffle: true                    # the rows, each epoch
+  augmentation: {shift: 3}         # functions of arignote.image.augment, and their arguments
+  early_stopping: {patience: 10}   # arguments of arignote.nnets.hooks.EarlyStopping
+  record: runs/mnist.csv           # the history, as a table
+"""
+# What a configuration may hold, and what is handed to `fit` from elsewhere.
+KEYS = ("name", "rng", "layers", "fit", "shuffle", "augmentation", "early_stopping", "record")
+NOT_IN_FIT = ("X", "y", "valid", "test", "checkpoint", "hooks", "augmentation", "progress", "self")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    given = make_parser().parse_args(arguments)
+    try:
+        return given.run(given)
+    except (ValueError, TypeError, OSError, ImportError, ArithmeticError, RuntimeError) as error:
+        if isinstance(error, BrokenPipeError):  # somebody reads our output no further
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"arignote: {error}", file=sys.stderr)
+        return 1
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="arignote",
+        description="Train neural networks, and use them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"arignote {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    part = commands.add_parser("train", help="train a network, or go on with one")
+    part.add_argument("config", help="file.yaml or file.json: the network, and how to train it (see arignote --help)")
+    part.add_argument("--data", required=True, help="HDF5 file, CSV file, pickle, or folder of images by class")
+    part.add_argument("--valid", help="file to validate with, or the fraction of the data to hold out")
+    part.add_argument("--test", help="file to test with, or a fraction")
+    part.add_argument("--checkpoint", required=True, help="DIR/STEM of the files that the network is written to")
+    part.add_argument("--epochs", type=int, help="epochs to train in all, instead of the configuration's")
+    part.add_argument("--fresh", action="store_true", help="start anew even if there is a checkpoint")
+    part.add_argument("--quiet", action="store_true", help="show neither a bar nor a line for each validation")
+    part.set_defaults(run=train)
+
+    part = commands.add_parser("predict", help="predict the classes of examples")
+    part.add_argument("checkpoint", help="DIR/STEM, or a file; of DIR/STEM the best network is used, if there is one")
+    part.add_argument("--data", required=True, help="as for train; or .npy: features alone")
+    part.add_argument("--no-labels", action="store_true", help="the file holds features alone")
+    part.add_argument("--output", help="file.csv or file.npy (default: lines on standard output)")
+    part.add_argument("--proba", action="store_true", help="give the probability of each class")
+    part.set_defaults(run=predict)
+
+    part = commands.add_parser("show", help="show the network, the training and the metadata in a checkpoint")
+    part.add_argument("checkpoint", help="DIR/STEM, or a file")
+    part.add_argument("--plot", help="draw the learning curves to this file")
+    part.set_defaults(run=show)
+
+    part = commands.add_parser("doctor", help="say what runs here, what is missing, and how to mend it")
+    part.set_defaults(run=doctor)
+    return parser
+
+
+def read_config(name: str | Path) -> dict[str, Any]:
+    """Read a configuration, and refuse what it should not hold.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        The message names the file and the entry.
+    """
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"got the configuration {str(name)!r}; need a file that exists; try another path")
+    config = _parse(path)
+    if not isinstance(config, dict) or "layers" not in config:
+        raise ValueError(f"{path}: got no layers; need a list of them; try the example of arignote --help")
+    for key in config:
+        if key not in KEYS:
+            raise ValueError(
+                f"{path}: got the entry {key!r}; need one of a configuration; {checks.suggestion(key, KEYS)}"
+            )
+    known = [parameter for parameter in _fit_parameters() if parameter not in NOT_IN_FIT]
+    for key in config.get("fit") or {}:
+        if key not in known:
+            raise ValueError(f"{path}: got {key!r} under fit; need an argument of fit; {checks.suggestion(key, known)}")
+    return config
+
+
+def _parse(path: Path) -> Any:
+    text = path.read_text()
+    if path.suffix == ".json":
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: got {error}; need JSON; try a JSON checker") from error
+    if util.find_spec("yaml") is None:
+        raise ImportError(f"{path}: got no package to read YAML; need PyYAML; try: pip install pyyaml, or a .json file")
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: got {error}; need YAML; try spaces instead of tabs") from error
+
+
+def _fit_parameters() -> list[str]:
+    from arignote.nnets.nets import NNClassifier
+
+    return list(inspect.signature(NNClassifier.fit).parameters)
+
+
+def train(given: argparse.Namespace) -> int:
+    """Start a training, or go on with it."""
+    config = read_config(given.config)
+    from arignote.data import files
+    from arignote.nnets.nets import NNClassifier
+
+    fit = dict(config.get("fit") or {})
+    if given.epochs is not None:
+        fit["n_epochs"] = given.epochs
+    last = files.checkpoint_path(given.checkpoint)
+    if not given.fresh and files.storage.exists(last):
+        classifier = files.checkpoint_read(given.checkpoint)
+        fit = {name: value for name, value in fit.items() if name == "n_epochs"}
+    else:
+        classifier = NNClassifier(config["layers"], name=config.get("name", "network"), rng=config.get("rng"))
+    X, y, valid, test = _data(given, bool(config.get("shuffle")), fit, classifier)
+    classifier.fit(
+        X,
+        y,
+        valid=valid,
+        test=test,
+        checkpoint=given.checkpoint,
+        augmentation=_augmentation(config.get("augmentation")),
+        hooks=_hooks(config),
+        progress=False if given.quiet else None,
+        **fit,
+    )
+    return CTRL_C if classifier.trainer.stopped_by == "Ctrl-C" else 0
+
+
+def _data(given: argparse.Namespace, shuffle: bool, fit: Mapping[str, Any], classifier: Any) -> tuple:
+    """Return what `fit` takes as X, y, valid and test."""
+    from arignote.data.readers import Data, DataWithHoldoutPartitions, read_data
+
+    content = read_data(given.data)
+    parts = [_part(given.valid), _part(given.test)]
+    if isinstance(content, tuple) and len(content) == 3:  # training, validation and test data
+        train, *others = content
+        return (Data(*train, shuffle=shuffle), None, *(a or b for a, b in zip(parts, others, strict=True)))
+    X, y = content
+    fractions = [part if isinstance(part, float) else 0.0 for part in parts]
+    size = classifier.trainer.settings.batch_size if classifier.trainer else fit.get("batch_size")
+    if size is None:
+        raise ValueError("got no batch_size; need the number of examples in a minibatch; try it under fit")
+    data = DataWithHoldoutPartitions(X, y, size, *fractions, shuffle=shuffle)
+    if not any(isinstance(part, str) for part in parts):
+        return data, None, None, None
+    held_out = [
+        part if isinstance(part, str) else other for part, other in zip(parts, (data.valid, data.test), strict=True)
+    ]
+    return (data.train, None, *held_out)
+
+
+def _part(text: str | None) -> float | str | None:
+    """Return a fraction, or the name of a file."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def _augmentation(config: Mapping[str, Any] | None) -> Any:
+    """Return the augmentation that a configuration asks for: one function, or several in turn."""
+    if not config:
+        return None
+    from arignote.image import augment
+
+    known = ("shift", "flip", "quarter_turns")
+    made = []
+    for name, value in config.items():
+        function = getattr(augment, checks.choice(name, known, "the augmentation"))
+        made.append(function(**value) if isinstance(value, dict) else function() if value is True else function(value))
+    return augment.pipeline(*made)
+
+
+def _hooks(config: Mapping[str, Any]) -> list:
+    from arignote.nnets.hooks import EarlyStopping, Record
+
+    wanted = config.get("early_stopping")
+    hooks = [EarlyStopping(**(wanted if isinstance(wanted, dict) else {}))] if wanted else []
+    return [*hooks, *([Record(config["record"])] if config.get("record") else [])]
+
+
+def predict(given: argparse.Namespace) -> int:
+    """Write the classes of examples, or their probabilities; with labels, say how many are wrong."""
+    from arignote.data import files
+    from arignote.data.readers import as_reader, read_data
+
+    best = files.checkpoint_path(given.checkpoint, "best_model")
+    is_stem = not str(given.checkpoint).endswith((".pkl", ".pkl.gz"))
+    classifier = files.checkpoint_read(best if is_stem and files.storage.exists(best) else given.checkpoint)
+    labels = None
+    if given.no_labels or given.data.endswith(".npy"):
+        features = as_reader(given.data)
+    else:
+        content = read_data(given.data)
+        features, labels = content[-1] if len(content) == 3 else content
+    found = classifier.predict_proba(features)
+    if labels is not None:
+        wrong = 1 - classifier.score(features, labels)
+        print(f"{100 * wrong:.2f} % of {len(found)} examples are classified wrongly", file=sys.stderr)
+    found = found if given.proba else classifier.network.output_layer.decide(found)
+    if given.output is None or given.output.endswith(".csv"):
+        np.savetxt(given.output or sys.stdout, found, fmt="%.7g", delimiter=",")
+    elif given.output.endswith(".npy"):
+        np.save(given.output, found)
+    else:
+        raise ValueError(f"got --output {given.output!r}; need .csv or .npy at its end; try --output classes.csv")
+    return 0
+
+
+def show(given: argparse.Namespace) -> int:
+    """Print what a checkpoint holds."""
+    from arignote.data import files
+
+    classifier, metadata = files.checkpoint_read(given.checkpoint, get_metadata=True)
+    print(classifier)
+    trainer = classifier.trainer
+    if trainer is not None:
+        progress = trainer.progress
+        print(f"trained by {trainer.sgd}")
+        where = f"epoch {progress.epoch} of {trainer.settings.n_epochs}, minibatch {progress.batch}"
+        print(f"{where}; {progress.seconds:.0f} s")
+        for entry in trainer.history[-5:]:
+            print("  " + ", ".join(f"{name} {value:.6g}" for name, value in entry.items()))
+        if trainer.best_params is not None:
+            print(f"best validation loss {progress.best_loss:.6g}, at epoch {progress.best_epoch:g}")
+    for name, value in metadata.items():
+        print(f"{name}: {value}")
+    if given.plot:
+        from arignote.util import plotting
+
+        plotting.learning_curves(classifier, given.plot)
+    return 0
+
+
+# What is good to have: package -> what for, and the extra that installs it.
+WANTED = {
+    "h5py": ("HDF5 files", "hdf5"),
+    "pandas": ("tables in HDF5 files", "hdf5"),
+    "PIL": ("folders of images", "images"),
+    "matplotlib": ("plots", "plot"),
+    "s3fs": ("checkpoints on S3", "s3"),
+    "onnx": ("export to ONNX", "export"),
+    "safetensors": ("safetensors files", "export"),
+    "sklearn": ("the scikit-learn estimator", "sklearn"),
+    "yaml": ("configurations in YAML", "command"),
+}
+
+
+def doctor(given: argparse.Namespace) -> int:
+    """Say what runs here, what is missing, and how to mend it; 1 if no network can be trained, or only slowly."""
+    print(f"arignote {__version__}, Python {sys.version.split()[0]}")
+    try:
+        from arignote import engine, native
+    except ImportError as error:
+        print(f"engine: none. {error}")
+        return 1
+    for name, value in engine.describe().items():
+        print(f"{name}: {value}")
+    print(f"threads: {native.threads()} (ARIGNOTE_THREADS sets another number)")
+    troubles = []
+    if engine.describe()["backend"] == "c":
+        if shutil.which("g++") is None:
+            troubles.append("no g++, without which all is slow: apt-get install g++")
+        elif not native.available():
+            troubles.append("the kernels could not be compiled; see the warning above")
+        elif not native.has("convolve"):
+            packages = "onednn-cpu-gomp onednn-devel-cpu-gomp"
+            troubles.append(f"no oneDNN, without which convolutions are slow: pip install {packages}")
+    for package, (purpose, extra) in WANTED.items():
+        if util.find_spec(package) is None:
+            print(f"not installed: {package}, for {purpose}: pip install 'arignote[{extra}]'")
+    for trouble in troubles:
+        print(f"to mend: {trouble}")
+    if not troubles:
+        print("all is well" if _trains() else "to mend: a small network could not be trained")
+    return 1 if troubles else 0
+
+
+def _trains() -> bool:
+    """Train a small network, for a moment."""
+    import logging
+
+    from arignote.nnets.nets import NNClassifier, define_mlp
+
+    logging.getLogger("arignote").setLevel(logging.ERROR)
+    X = np.eye(8, dtype=np.float32)
+    classifier = NNClassifier(define_mlp([8], 2), rng=0)
+    classifier.fit(X, np.arange(8) % 2, n_epochs=50, batch_size=4, sgd_type="adam")
+    return bool(np.isfinite(classifier.predict_proba(X)).all())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
