@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from arignote import __version__
-from arignote.util import checks
+from arignote.util import checks, netlog
 
 CTRL_C = 130
 EXAMPLES = """
@@ -165,17 +166,9 @@ def train(given: argparse.Namespace) -> int:
     else:
         classifier = NNClassifier(config["layers"], name=config.get("name", "network"), rng=config.get("rng"))
     X, y, valid, test = _data(given, bool(config.get("shuffle")), fit, classifier)
-    classifier.fit(
-        X,
-        y,
-        valid=valid,
-        test=test,
-        checkpoint=given.checkpoint,
-        augmentation=_augmentation(config.get("augmentation")),
-        hooks=_hooks(config),
-        progress=False if given.quiet else None,
-        **fit,
-    )
+    fit |= {"augmentation": _augmentation(config.get("augmentation")), "hooks": _hooks(config)}
+    with netlog.quiet() if given.quiet else nullcontext():
+        classifier.fit(X, y, valid=valid, test=test, checkpoint=given.checkpoint, **fit)
     return CTRL_C if classifier.trainer.stopped_by == "Ctrl-C" else 0
 
 
@@ -331,14 +324,12 @@ def doctor(given: argparse.Namespace) -> int:
 
 def _trains() -> bool:
     """Train a small network, for a moment."""
-    import logging
-
     from arignote.nnets.nets import NNClassifier, define_mlp
 
-    logging.getLogger("arignote").setLevel(logging.ERROR)
     X = np.eye(8, dtype=np.float32)
     classifier = NNClassifier(define_mlp([8], 2), rng=0)
-    classifier.fit(X, np.arange(8) % 2, n_epochs=50, batch_size=4, sgd_type="adam")
+    with netlog.quiet():
+        classifier.fit(X, np.arange(8) % 2, n_epochs=50, batch_size=4, sgd_type="adam")
     return bool(np.isfinite(classifier.predict_proba(X)).all())
 
 
