@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from arignote import __version__
-from arignote.data import storage, unpickle
+from arignote.data import first_format, storage, unpickle
 
 FORMAT = "arignote checkpoint"
 FORMAT_VERSION = 1
@@ -243,7 +243,8 @@ def checkpoint_write(name: str | Path, model: Any, metadata: Mapping[str, Any] |
 def checkpoint_read(name: str | Path, get_metadata: bool = False, max_bytes: int | None = None) -> Any:
     """Read a classifier that can predict at once, and whose `fit` goes on where it was stored.
 
-    Where the last checkpoint of a run is damaged, the one before it is read, with a warning.
+    Files of the first Arignote (version 3.0) are read, too; see :mod:`arignote.data.first_format`. Where the last
+    checkpoint of a run is damaged, the one before it is read, with a warning.
 
     Parameters
     ----------
@@ -282,7 +283,10 @@ def _read_checkpoint(path: str | Path, max_bytes: int | None) -> tuple[Any, dict
     """Return the classifier and the metadata in one file."""
     content = _read_bytes(path, max_bytes)
     try:
-        header, end = unpickle.loads(content)
+        header, end = unpickle.loads(content, classes=first_format.CLASSES)
+        if first_format.knows(header):
+            model, _ = unpickle.loads(content, end, first_format.CLASSES)
+            return _model_class("NNClassifier").from_state(first_format.state_of(model)), first_format.metadata(header)
         _check_header(header, content[end:])
         state, _ = unpickle.loads(content, end)
         return _model_class(header["model_type"]).from_state(state), header

@@ -2,15 +2,16 @@
 
 A pickle is a program for a small stack machine, which can name any function and call it. The machine here carries out
 only those instructions that plain data and numpy arrays are written with. It knows six names, each with a stand-in of
-its own that makes an array, a number or bytes; it imports nothing, and calls nothing else. Sizes are checked before
-memory is taken, so what comes out is never much larger than what went in.
+its own that makes an array, a number or bytes; it imports nothing, and calls nothing else. Whoever reads files in which
+objects stand can name their classes: they come out as records, which hold what was stored and can do nothing. Sizes are
+checked before memory is taken, so what comes out is never much larger than what went in.
 """
 
 import codecs
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,7 +26,7 @@ class PickleError(ValueError):
     """A pickle is damaged, or asks for more than plain data and numpy arrays."""
 
 
-def loads(data: bytes | bytearray, start: int = 0) -> tuple[Any, int]:
+def loads(data: bytes | bytearray, start: int = 0, classes: Iterable[str] = ()) -> tuple[Any, int]:
     """Read one pickle without running anything that it says.
 
     Parameters
@@ -33,11 +34,14 @@ def loads(data: bytes | bytearray, start: int = 0) -> tuple[Any, int]:
     data : bytes or bytearray
     start : int, optional
         Where in `data` the pickle begins.
+    classes : iterable of str, optional
+        Full names, such as ``"datetime.datetime"``, of classes whose objects may occur. Each comes out as a `Record`.
 
     Returns
     -------
     value : object
-        Made of None, bool, numbers, text, bytes, tuples, lists, dicts, sets and numpy arrays.
+        Made of None, bool, numbers, text, bytes, tuples, lists, dicts, sets, numpy arrays and records. Where a pickle
+        names one of `classes` itself, its full name.
     end : int
         Where the pickle ends.
 
@@ -58,13 +62,14 @@ def loads(data: bytes | bytearray, start: int = 0) -> tuple[Any, int]:
     """
     source = io.BytesIO(data)
     source.seek(start)
-    return load(source), source.tell()
+    return load(source, classes), source.tell()
 
 
-def load(source: BinaryIO) -> Any:
+def load(source: BinaryIO, classes: Iterable[str] = ()) -> Any:
     """Read one pickle from a file; see :func:`loads`. Arrays are never in memory twice."""
+    records = {tuple(name.rsplit(".", 1)): _Name(_maker_of_records(name), name) for name in classes}
     try:
-        return _finish(_Machine(source).run(), MAX_DEPTH, {})
+        return _finish(_Machine(source, NAMES | records).run(), MAX_DEPTH, {})
     except (PickleError, OSError, EOFError, zlib.error):  # the last three are the file's
         raise
     except Exception as error:  # a damaged pickle can fail in any way
@@ -164,11 +169,25 @@ def _empty_bytes(*arguments) -> bytes:
     return b""
 
 
-class _Name:
-    """A name that a pickle asked for, with what stands in for it; no value by itself."""
+class Record:
+    """What a pickle says of an object: the full name of its class, the arguments that make it, and its state."""
 
-    def __init__(self, make: Callable | None):
-        self.make = make
+    def __init__(self, kind: str, arguments: tuple = (), state: Any = None):
+        self.kind, self.arguments, self.state = kind, arguments, state
+
+    def set_state(self, state):
+        self.state = state
+
+
+def _maker_of_records(kind: str) -> Callable:
+    return lambda *arguments: Record(kind, arguments)
+
+
+class _Name:
+    """A name that a pickle asked for, with what stands in for it; a value by itself only if it has a text."""
+
+    def __init__(self, make: Callable | None, text: str | None = None):
+        self.make, self.text = make, text
 
 
 NAMES = (
@@ -197,15 +216,20 @@ def _finish(value: Any, depth: int, done: dict[int, Any]) -> Any:
         return value.value
     if isinstance(value, bytearray):
         return bytes(value)
+    if isinstance(value, _Name) and value.text is not None:
+        return value.text
     if isinstance(value, _Dtype | _Name):
         raise PickleError("got a pickle of a type; need plain data and numpy arrays only")
-    if not isinstance(value, dict | list | tuple | set | frozenset):
+    if not isinstance(value, dict | list | tuple | set | frozenset | Record):
         return value
     if id(value) not in done:
         if isinstance(value, dict):
             finished = {key: _finish(item, depth - 1, done) for key, item in value.items()}
         elif isinstance(value, list | tuple):
             finished = type(value)([_finish(item, depth - 1, done) for item in value])
+        elif isinstance(value, Record):
+            parts = (_finish(part, depth - 1, done) for part in (value.arguments, value.state))
+            finished = Record(value.kind, *parts)
         else:
             finished = value  # sets hold keys only, which need no finishing
         done[id(value)] = finished
@@ -225,8 +249,9 @@ class _Machine:
 
     INSTRUCTIONS: dict[int, Callable] = {}
 
-    def __init__(self, source: BinaryIO):
+    def __init__(self, source: BinaryIO, names: Mapping[tuple[str, str], _Name] = NAMES):
         self.source = source
+        self.names = names
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -310,9 +335,9 @@ class _Machine:
         self.push(self.memo[index])
 
     def name(self, module: Any, name: Any) -> None:
-        if (module, name) not in NAMES:
+        if (module, name) not in self.names:
             raise PickleError(f"got a pickle that asks for {module}.{name}; need plain data and numpy arrays only")
-        self.push(NAMES[module, name])
+        self.push(self.names[module, name])
 
     def call(self) -> None:
         arguments, name = self.pop(), self.pop()
@@ -322,7 +347,7 @@ class _Machine:
 
     def build(self) -> None:
         state, value = self.pop(), self.pop()
-        if not isinstance(value, _Array | _Dtype | _Scalar):
+        if not isinstance(value, _Array | _Dtype | _Scalar | Record):
             raise PickleError("got a pickle that changes an object; need plain data and numpy arrays only")
         value.set_state(state)
         self.push(value)
@@ -430,10 +455,11 @@ _Machine.INSTRUCTIONS = {
         "g": lambda m: m.fetch(int(m.line())),
         "h": lambda m: m.fetch(m.number("<B")),
         "j": lambda m: m.fetch(m.number("<I")),
-        # arrays
+        # arrays and records
         "c": lambda m: m.name(m.line(), m.line()),
         "\x93": lambda m: m.name(*(m.pop(), m.pop())[::-1]),
         "R": lambda m: m.call(),
+        "\x81": lambda m: m.call(),  # NEWOBJ: a call of a class
         "b": lambda m: m.build(),
     }.items()
 }

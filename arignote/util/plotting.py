@@ -83,6 +83,11 @@ def training_rates(classifier: Any, filename: str | Path | None = None) -> Any:
     handles = []
     for axes, name, color in ((rates, "learning_rate", "C0"), (momenta, "momentum", "C1")):
         epochs, values = classifier.trainer.curve(name)
+        if not values:
+            raise ValueError(
+                f"got {classifier.name}, in whose history no {name} stands: the first Arignote kept none; "
+                "need a newer one; try classifier.fit, to go on"
+            )
         # An entry has the value until its validation.
         label = name.replace("_", " ")
         handles += axes.step([0, *epochs], [values[0], *values], where="pre", color=color, label=label)

@@ -56,6 +56,22 @@ def test_several_pickles_in_a_row():
     assert (first, unpickle.loads(content, end)[0]) == ({"a": 1}, [2])
 
 
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+
+def test_objects_of_named_classes_come_out_as_records():
+    content = pickle.dumps({"at": Point([1, np.arange(2)]), "kind": Point}, 2)
+    with pytest.raises(PickleError, match="asks for tests.data.test_unpickle.Point"):
+        unpickle.loads(content)
+    found, _ = unpickle.loads(content, classes=["tests.data.test_unpickle.Point"])
+    record = found["at"]
+    assert isinstance(record, unpickle.Record)
+    assert found["kind"] == record.kind == "tests.data.test_unpickle.Point"
+    assert record.arguments == () and record.state["x"][1].tolist() == [0, 1]
+
+
 class Runs:
     """A pickle that calls a function with arguments."""
 
