@@ -58,9 +58,10 @@ bench: setup .venv-bench/installed  ## Measure speed beside PyTorch, JAX and sci
 	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	touch $@
 
-lint: setup  ## Check style
+lint: setup  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: setup  ## Mend style
 	$(BIN)/ruff check --fix .

@@ -179,14 +179,14 @@ def _data(given: argparse.Namespace, shuffle: bool, fit: Mapping[str, Any], clas
     content = read_data(given.data)
     parts = [_part(given.valid), _part(given.test)]
     if isinstance(content, tuple) and len(content) == 3:  # training, validation and test data
-        train, *others = content
-        return (Data(*train, shuffle=shuffle), None, *(a or b for a, b in zip(parts, others, strict=True)))
+        (X, y), *others = content
+        return (Data(X, y, shuffle=shuffle), None, *(a or b for a, b in zip(parts, others, strict=True)))
     X, y = content
-    fractions = [part if isinstance(part, float) else 0.0 for part in parts]
+    valid_frac, test_frac = (part if isinstance(part, float) else 0.0 for part in parts)
     size = classifier.trainer.settings.batch_size if classifier.trainer else fit.get("batch_size")
     if size is None:
         raise ValueError("got no batch_size; need the number of examples in a minibatch; try it under fit")
-    data = DataWithHoldoutPartitions(X, y, size, *fractions, shuffle=shuffle)
+    data = DataWithHoldoutPartitions(X, y, size, valid_frac, test_frac, shuffle=shuffle)
     if not any(isinstance(part, str) for part in parts):
         return data, None, None, None
     held_out = [

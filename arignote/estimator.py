@@ -114,9 +114,11 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
             augmentation=self.augmentation,
             hooks=list(self.hooks),
         )
+        trainer = self.classifier_.trainer
+        assert trainer is not None  # fit has made one
         if valid is not None:
-            classifier.network.set_values(classifier.trainer.best_params)
-        self.n_iter_ = classifier.trainer.progress.epoch
+            classifier.network.set_values(trainer.best_params or {})
+        self.n_iter_ = trainer.progress.epoch
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

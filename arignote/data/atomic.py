@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write(path: str | Path, write_content: Callable[[BinaryIO], None]) -> None:
+def write(path: str | Path, write_content: Callable[[BinaryIO], object]) -> None:
     """Write a file under a temporary name in the same folder, and rename it when it is safely on the disk.
 
     Parameters

@@ -309,7 +309,7 @@ def _check_header(header: Any, state: bytes) -> None:
         raise CheckpointError("got a damaged file, whose checksum does not fit; need a whole one; try a copy of it")
 
 
-def _model_class(name: str) -> type:
+def _model_class(name: str) -> Any:
     if name not in STORABLE:
         raise CheckpointError(f"got a {name!r}; need one of {', '.join(STORABLE)}")
     return getattr(importlib.import_module(STORABLE[name]), name)
@@ -354,13 +354,13 @@ class _TooLargeError(OSError):
 class _Limited(io.RawIOBase):
     """A file of which no more than `limit` bytes can be read."""
 
-    def __init__(self, file: BinaryIO, limit: int):
+    def __init__(self, file: io.BufferedIOBase, limit: int):
         self._file, self._left = file, limit
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         n = self._file.readinto(buffer)
         self._left -= n
         if self._left < 0:

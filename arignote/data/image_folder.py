@@ -98,8 +98,8 @@ class ImageFolderReader(Reader):
                 f"got the image {str(path)!r}; need Pillow to read it; try: pip install 'arignote[images]'"
             ) from error
         try:
-            with Image.open(path) as image:
-                image = image.convert(self._mode)
+            with Image.open(path) as file:
+                image = file.convert(self._mode)
                 if self._size is not None:
                     image = image.resize(self._size[::-1], Image.Resampling.BILINEAR)
                 pixels = np.asarray(image, np.float32) / np.float32(255)

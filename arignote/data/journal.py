@@ -8,6 +8,7 @@ journal. Who finds a whole journal finishes the step (`recover`); what comes bef
 import os
 import pickle
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from arignote.data import atomic, unpickle
@@ -42,7 +43,7 @@ def recover(path: str | Path) -> bool:
     return True
 
 
-def _apply(path: str | Path, pages: dict[int, bytes]) -> None:
+def _apply(path: str | Path, pages: Mapping[int, bytes | bytearray]) -> None:
     with open(path, "r+b") as file:
         for number, page in sorted(pages.items()):
             file.seek(number * PAGE)

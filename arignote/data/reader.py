@@ -174,7 +174,7 @@ class PickedReader(Reader):
     [array([13, 10])]
     """
 
-    def __init__(self, reader: Reader, rows: np.ndarray):
+    def __init__(self, reader: Any, rows: np.ndarray):
         self.reader, self.rows = reader, rows
         self.n_rows, self.shape = len(rows), reader.shape
 

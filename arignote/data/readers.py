@@ -6,7 +6,6 @@ number, so reading can start anywhere.
 """
 
 import inspect
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -117,8 +116,9 @@ class Data:
         seed: int | None = None,
         shuffle_rows: int | None = None,
     ):
-        self.features = as_reader(features)
-        self.labels = None if labels is None else as_reader(labels)
+        # A reader may have more than a Reader must: take, dtype, block_rows.
+        self.features: Any = as_reader(features)
+        self.labels: Any = None if labels is None else as_reader(labels)
         if self.labels is not None and self.labels.n_rows != self.features.n_rows:
             raise ValueError(
                 f"got {self.features.n_rows} rows of features and {self.labels.n_rows} of labels; need as many of one "
@@ -169,8 +169,9 @@ class Data:
 
     def batch_size_or(self, batch_size: int | None) -> int:
         """Return this data's own batch size, or else the one given."""
-        if self.batch_size or batch_size:
-            return self.batch_size or batch_size
+        size = self.batch_size or batch_size
+        if size:
+            return size
         raise ValueError("got no batch_size; need the number of examples in a minibatch; try batch_size=128")
 
     def n_batches(self, batch_size: int | None = None) -> int:
@@ -209,7 +210,7 @@ class Data:
                 yield X, y
 
     def _in_order(self, first_batch: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        where = {
+        where: dict[str, Any] = {
             "batch_size": size,
             "start": self.start + first_batch * size,
             "stop": self.stop,
@@ -334,15 +335,17 @@ class DataWithHoldoutPartitions:
         stratify: bool = False,
     ):
         self.batch_size = checks.whole_number(batch_size, "batch_size")
-        fractions = {"valid_frac": valid_frac, "test_frac": test_frac}
-        fractions = [checks.number(fraction, name, least=0, below=1) for name, fraction in fractions.items()]
+        valid_frac = checks.number(valid_frac, "valid_frac", least=0, below=1)
+        test_frac = checks.number(test_frac, "test_frac", least=0, below=1)
         whole = Data(features, labels, batch_size, alter_features, alter_labels, seed=seed)
         cut = _stratified if stratify else _on_batch_edges
-        self.train, self.valid, self.test = cut(whole, self.batch_size, *fractions)
+        self.train, self.valid, self.test = cut(whole, self.batch_size, valid_frac, test_frac)
         self.train.shuffle = shuffle
 
 
-def _on_batch_edges(whole: Data, batch_size: int, valid_frac: float, test_frac: float) -> list[Data | None]:
+def _on_batch_edges(
+    whole: Data, batch_size: int, valid_frac: float, test_frac: float
+) -> tuple[Data, Data | None, Data | None]:
     """Cut data into three partitions, in order."""
     n_batches = -(-whole.n_rows // batch_size)
     held_out = [max(1, round(fraction * n_batches)) if fraction > 0 else 0 for fraction in (valid_frac, test_frac)]
@@ -353,14 +356,20 @@ def _on_batch_edges(whole: Data, batch_size: int, valid_frac: float, test_frac: 
             f"got valid_frac={valid_frac} and test_frac={test_frac} of {n_batches} batches; "
             "need at least one batch left to train on; try smaller fractions or a smaller batch_size"
         )
-    edges = [0, valid_start, test_start, whole.n_rows]
-    return [
-        whole.replace(start=start, stop=min(stop, whole.n_rows)) if start < stop else None
-        for start, stop in itertools.pairwise(edges)
-    ]
+
+    def part(start: int, stop: int) -> Data:
+        return whole.replace(start=start, stop=min(stop, whole.n_rows))
+
+    return (
+        part(0, valid_start),
+        part(valid_start, test_start) if held_out[0] else None,
+        part(test_start, whole.n_rows) if held_out[1] else None,
+    )
 
 
-def _stratified(whole: Data, batch_size: int, valid_frac: float, test_frac: float) -> list[Data | None]:
+def _stratified(
+    whole: Data, batch_size: int, valid_frac: float, test_frac: float
+) -> tuple[Data, Data | None, Data | None]:
     """Cut data into three partitions, each with the same proportions of the classes."""
     unable = [reader for reader in (whole.features, whole.labels) if not hasattr(reader, "take")]
     if unable:
@@ -388,11 +397,16 @@ def _stratified(whole: Data, batch_size: int, valid_frac: float, test_frac: floa
                 f"got valid_frac={valid_frac} and test_frac={test_frac} of {len(labels)} rows; need rows to {name} on; "
                 "try other fractions"
             )
-    readers = [(PickedReader(whole.features, rows), PickedReader(whole.labels, rows)) for rows in picked]
-    return [
-        whole.replace(features=features, labels=labels, start=0, stop=None) if features.n_rows else None
-        for features, labels in readers
-    ]
+    train, valid, test = (
+        whole.replace(
+            features=PickedReader(whole.features, rows), labels=PickedReader(whole.labels, rows), start=0, stop=None
+        )
+        if len(rows)
+        else None
+        for rows in picked
+    )
+    assert train is not None  # or an error was raised above
+    return train, valid, test
 
 
 DataWithHoldoutParitions = DataWithHoldoutPartitions

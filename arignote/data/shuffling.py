@@ -113,7 +113,7 @@ class _Group:
         self._blocks = order.blocks(number)
         self._mixing = order.mixing(number)
         self.n_rows = len(self._mixing)
-        self._arrays: list[np.ndarray | None] = [None] * len(reads)
+        self._arrays: list[np.ndarray] = []
         self._n_read = self._n_rows_read = 0
 
     def advance(self, fraction: float) -> None:
@@ -122,8 +122,8 @@ class _Group:
             first, last = self._blocks[self._n_read]
             for i, read in enumerate(self._reads):
                 rows = np.asarray(read(first, last))
-                if self._arrays[i] is None:
-                    self._arrays[i] = np.empty((self.n_rows, *rows.shape[1:]), rows.dtype)
+                if len(self._arrays) == i:  # the first block
+                    self._arrays.append(np.empty((self.n_rows, *rows.shape[1:]), rows.dtype))
                 self._arrays[i][self._n_rows_read : self._n_rows_read + len(rows)] = rows
             self._n_read += 1
             self._n_rows_read += last - first

@@ -67,7 +67,7 @@ def loads(data: bytes | bytearray, start: int = 0, classes: Iterable[str] = ()) 
 
 def load(source: BinaryIO, classes: Iterable[str] = ()) -> Any:
     """Read one pickle from a file; see :func:`loads`. Arrays are never in memory twice."""
-    records = {tuple(name.rsplit(".", 1)): _Name(_maker_of_records(name), name) for name in classes}
+    records = {_split(name): _Name(_maker_of_records(name), name) for name in classes}
     try:
         return _finish(_Machine(source, NAMES | records).run(), MAX_DEPTH, {})
     except (PickleError, OSError, EOFError, zlib.error):  # the last three are the file's
@@ -179,6 +179,11 @@ class Record:
         self.state = state
 
 
+def _split(full_name: str) -> tuple[str, str]:
+    module, _, name = full_name.rpartition(".")
+    return module, name
+
+
 def _maker_of_records(kind: str) -> Callable:
     return lambda *arguments: Record(kind, arguments)
 
@@ -223,6 +228,7 @@ def _finish(value: Any, depth: int, done: dict[int, Any]) -> Any:
     if not isinstance(value, dict | list | tuple | set | frozenset | Record):
         return value
     if id(value) not in done:
+        finished: Any
         if isinstance(value, dict):
             finished = {key: _finish(item, depth - 1, done) for key, item in value.items()}
         elif isinstance(value, list | tuple):

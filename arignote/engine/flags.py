@@ -38,7 +38,7 @@ def parse(flags: str) -> dict[str, str]:
 def read_file(names: str, separator: str) -> dict[str, str]:
     """Return what the user's configuration files set, with the names spelled as in the environment variable."""
     parser = configparser.RawConfigParser()
-    parser.optionxform = str  # "floatX" is not "floatx"
+    parser.optionxform = str  # type: ignore[assignment]  # "floatX" is not "floatx"
     parser.read(os.path.expanduser(name) for name in names.split(os.pathsep))
     return {
         option if section == "global" else f"{section}{separator}{option}": value

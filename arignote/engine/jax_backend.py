@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import util
-from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -178,8 +177,8 @@ class JaxFunction:
                 n_bytes = sum(value.nbytes for value in map(_sent, rest[0]))
                 # One number for all blocks of a kind: code that was compiled for another might round otherwise.
                 self._capacity = max(1, min(BLOCK_BYTES // n_bytes, BLOCK_CALLS))
-                alike = takewhile(lambda values, kind=kind: _kind(values) == kind, rest)
-                found += self._run_block(list(islice(alike, self._capacity)), kind)
+                n_alike = next((i for i, values in enumerate(rest) if _kind(values) != kind), len(rest))
+                found += self._run_block(rest[: min(n_alike, self._capacity)], kind)
         return found
 
     def _run(self, values: Sequence[Any]) -> Any:
@@ -190,7 +189,7 @@ class JaxFunction:
         self._keep(kept)
         return self._as_asked([np.array(output) for output in outputs])
 
-    def _run_block(self, calls: list, kind: tuple) -> list[Any]:
+    def _run_block(self, calls: Sequence[Sequence[Any]], kind: tuple) -> list[Any]:
         """Make calls of one kind, no more than fit into one block."""
         stacks = [self._stack(*each) for each in zip(zip(*calls, strict=True), self._types, strict=True)]
         started = time.perf_counter()

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import util
+from typing import Any
 
 import numpy as np
 
@@ -63,14 +64,14 @@ class Op(PyTensorOp):
         return self.output_shapes(node, shapes)
 
 
+Rows: Any = None  # data are where the engine computes
+resident: Any = None
 if backend == "jax":
     from arignote.engine import jax_backend
 
     jax_backend.import_jax(device)
     jax_backend.register(Op)
     Rows, resident = jax_backend.Rows, jax_backend.resident
-else:
-    Rows, resident = None, None  # data are where the engine computes
 
 
 def binary_cross_entropy(probabilities, labels):
@@ -117,7 +118,7 @@ def replace_products(make: Callable) -> None:
     register_canonicalize(product, name=f"{make.__module__}.{make.__name__}")
 
 
-convolve = None  # PyTensor has none
+convolve: Any = None  # PyTensor has none
 
 
 def float_type() -> str:

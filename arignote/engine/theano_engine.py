@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,8 @@ compile_mode = None
 
 sigmoid = nnet.sigmoid
 sign = tensor.sgn
-Rows, resident = None, None  # data are where the engine computes
+Rows: Any = None  # data are where the engine computes
+resident: Any = None
 binary_cross_entropy = nnet.binary_crossentropy
 
 

@@ -70,9 +70,9 @@ def trim(X: np.ndarray, size: int | tuple[int, int], threshold: float = 0.0) -> 
         box = tuple(slice(ends[0], ends[-1] + 1) for ends in (np.flatnonzero(bright[i].any(axis=a)) for a in (1, 0)))
         content = X[(slice(i, i + 1), slice(None), *box)]
         factor = min(new / old for new, old in zip(size, content.shape[2:], strict=True))
-        new = [min(most, max(1, round(factor * old))) for most, old in zip(size, content.shape[2:], strict=True)]
-        top, left = ((most - n) // 2 for most, n in zip(size, new, strict=True))
-        trimmed[i, :, top : top + new[0], left : left + new[1]] = rescale(content, tuple(new))[0]
+        high, wide = (min(most, max(1, round(factor * old))) for most, old in zip(size, content.shape[2:], strict=True))
+        top, left = (size[0] - high) // 2, (size[1] - wide) // 2
+        trimmed[i, :, top : top + high, left : left + wide] = rescale(content, (high, wide))[0]
     return trimmed
 
 
@@ -168,7 +168,8 @@ class ZCA:
             All images, or batches of them, such as a reader's ``iter_epoch(128, allow_partial=True)``.
         """
         batches: Iterable[np.ndarray] = [X] if isinstance(X, np.ndarray) else X
-        n, shift, total, products = 0, None, 0.0, 0.0
+        n, total, products = 0, np.zeros(1), np.zeros(1)
+        shift: np.ndarray | None = None
         for batch in batches:
             self.shape = batch.shape[1:]
             rows = np.asarray(batch, np.float64).reshape(len(batch), math.prod(self.shape))
@@ -177,7 +178,7 @@ class ZCA:
             n += len(rows)
             total = total + rows.sum(axis=0)
             products = products + rows.T @ rows
-        if n < 2:
+        if shift is None or n < 2:
             raise ValueError(f"got {n} images to learn from; need two at least, better many; try the training data")
         covariance = products / n - np.outer(total, total) / n**2
         variances, axes = linalg.eigh(covariance)
@@ -188,7 +189,7 @@ class ZCA:
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Return a batch, whitened."""
-        if self.matrix is None:
+        if self.mean is None or self.matrix is None:
             raise ValueError("got a ZCA that has learned nothing; need its fit first; try ZCA().fit(X)")
         if X.shape[1:] != self.shape:
             raise ValueError(f"got images of shape {X.shape[1:]}; need {self.shape}, as in fit; try process.rescale")
@@ -197,7 +198,12 @@ class ZCA:
 
     def save(self, name: str | Path) -> None:
         """Keep this in a file, .npz, which is there in whole or not at all."""
-        content = {"epsilon": self.epsilon, "mean": self.mean, "matrix": self.matrix, "shape": self.shape}
+        content: dict[str, Any] = {
+            "epsilon": self.epsilon,
+            "mean": self.mean,
+            "matrix": self.matrix,
+            "shape": self.shape,
+        }
         atomic.write(name, lambda file: np.savez(file, **content))
 
     @classmethod

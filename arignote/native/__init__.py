@@ -67,7 +67,7 @@ def _load() -> ModuleType:
 
 def _import(path: Path) -> ModuleType:
     loader = importlib.machinery.ExtensionFileLoader("kernels", str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("kernels", loader))
+    module = importlib.util.module_from_spec(importlib.machinery.ModuleSpec("kernels", loader, origin=str(path)))
     loader.exec_module(module)
     return module
 
@@ -129,16 +129,16 @@ def set_threads(n: int) -> None:
     if n < 0:
         raise ValueError(f"got {n} threads; need 1 or more, or 0 for the default; try set_threads(0)")
     n_threads = n
-    if available():
-        kernels().set_threads(threads())
+    if available() and (module := kernels()) is not None:
+        module.set_threads(threads())
 
 
 def _after_fork() -> None:
     """Compute in one thread from now on: the others did not follow into this process, and would be waited for."""
     global n_threads
     n_threads = 1
-    if kernels.cache_info().currsize and kernels() is not None:
-        kernels().set_threads(1)
+    if kernels.cache_info().currsize and (module := kernels()) is not None:
+        module.set_threads(1)
 
 
 os.register_at_fork(after_in_child=_after_fork)

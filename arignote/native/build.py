@@ -133,7 +133,8 @@ def _compile(folder: Path, name: str) -> Path:
 
 def _run(commands: list[list]) -> None:
     """Run commands, as many at a time as there are cores."""
-    n_cores, running, waiting = len(os.sched_getaffinity(0)), [], list(commands)
+    n_cores, waiting = len(os.sched_getaffinity(0)), list(commands)
+    running: list[subprocess.Popen] = []
     try:
         while waiting or running:
             while waiting and len(running) < n_cores:

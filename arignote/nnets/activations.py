@@ -149,7 +149,7 @@ def register(
     """
     if not callable(function):
         raise TypeError(f"got activation {function!r}; need a function or a name; {checks.suggestion('', ACTIVATIONS)}")
-    name = name or getattr(function, "__name__", type(function).__name__)
+    name = str(name or getattr(function, "__name__", type(function).__name__))
     if name == "<lambda>":
         raise ValueError(
             "got a lambda as activation; need a function with a name, by which a stored network can find it again; "

@@ -64,6 +64,12 @@ def make_layer(definition: Definition, where: str = "layer") -> Layer:
         raise type(error)(f"{where} ({type_name} {params.get('name')!r}): {error}") from error
 
 
+def known_shape(definitions: Sequence[Definition]) -> tuple[int, ...] | None:
+    """Return the shape of an example, if the input layer says it."""
+    layer = make_layer(definitions[0])
+    return layer.known_shape if isinstance(layer, InputLayer) else None
+
+
 def _read_entry(i: int, entry: Any) -> Definition:
     """Return one entry as [type name, parameters], checked as far as the signature of the layer goes."""
     if isinstance(entry, str) or not isinstance(entry, Sequence) or not 1 <= len(entry) <= 2:

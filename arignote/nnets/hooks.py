@@ -110,7 +110,8 @@ class Hooks:
 
     def get_state(self) -> dict[str, dict[str, Any]]:
         """Return the state of each, by its name."""
-        return self._stored | {name: dict(hook.get_state()) for name, hook in self._hooks.items()}
+        stored = {name: dict(state) for name, state in self._stored.items()}
+        return stored | {name: dict(hook.get_state()) for name, hook in self._hooks.items()}
 
 
 class EarlyStopping(Hook):

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class StopRequest:
         self.requested = False
         self.reason: str | None = None
         self._signal: int | None = None
-        self._earlier: dict[int, object] = {}
+        self._earlier: dict[int, Any] = {}
         self._interruptible = False
         address = spot_notice if isinstance(spot_notice, str) else METADATA_SERVICE
         self._watcher = SpotWatcher(self.request, address) if spot_notice else None

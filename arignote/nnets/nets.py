@@ -96,9 +96,11 @@ class NNClassifier:
         self.trainer: Trainer | None = None
         self._network: Network | None = None
         self._stored_network = stored_network
-        shape = definitions.make_layer(self.layer_defs[0]).known_shape if n_in is None else n_in
+        if isinstance(n_in, int | np.integer):
+            n_in = (int(n_in),)
+        shape = definitions.known_shape(self.layer_defs) if n_in is None else n_in
         if shape is not None:
-            self._build((shape,) if isinstance(shape, int | np.integer) else shape)
+            self._build(shape)
 
     # -- the network -------------------------------------------------------------------------------------------------
 
@@ -147,7 +149,7 @@ class NNClassifier:
         >>> NNClassifier(define_mlp([30], n_classes=3), n_in=4).get_layer("fc1").params["W"].get_value().shape
         (4, 30)
         """
-        layers = {layer.name: layer for layer in self.layers_train}
+        layers = {str(layer.name): layer for layer in self.layers_train}
         return layers[checks.choice(name, layers, "the layer name")]
 
     def set_trainable_params(
@@ -172,9 +174,9 @@ class NNClassifier:
             source = arrays.read(source) if arrays.knows(source) else files.checkpoint_read(source)
         values = source.network.get_values() if isinstance(source, NNClassifier) else dict(source)
         if layers is not None:
-            names = [layers] if isinstance(layers, str) else list(layers)
             known = {name.rpartition(".")[0] for name in values}
-            names = {checks.choice(name, known, "the layer name") for name in names}
+            wanted = [layers] if isinstance(layers, str) else layers
+            names = {checks.choice(name, known, "the layer name") for name in wanted}
             values = {name: value for name, value in values.items() if name.rpartition(".")[0] in names}
         self.network.set_values(values, "the other network")
         if self.trainer is not None:
@@ -372,7 +374,7 @@ class NNClassifier:
             if self.trainer is None:
                 checkpoints.warn_of_replacing()
         if self.trainer is not None:
-            self._continue(given)
+            self._continue(self.trainer, given)
         self.trainer = trainer
         logger.info("%s\n  trained by %s", self, trainer.sgd)
         trainer.run(self, data, augmentation, checkpoints, spot_notice, prefetch, [*hooks, *bar])
@@ -391,9 +393,9 @@ class NNClassifier:
         settings.check(self.network)
         return Trainer(self.network, settings, sgd, self.seed)
 
-    def _continue(self, given: Mapping[str, Any]) -> None:
+    def _continue(self, trainer: Trainer, given: Mapping[str, Any]) -> None:
         """Take over what may change when training goes on, and warn of what may not."""
-        settings, sgd = self.trainer.settings, self.trainer.sgd
+        settings, sgd = trainer.settings, trainer.sgd
         if given["n_epochs"] is not None:
             settings.n_epochs = checks.whole_number(given["n_epochs"], "n_epochs")
         stored = vars(settings) | {
@@ -414,7 +416,7 @@ class NNClassifier:
                     "try a new NNClassifier and set_trainable_params to start anew",
                     stacklevel=3,
                 )
-        if self.trainer.finished:
+        if trainer.finished:
             logger.warning("All %d epochs are done; try fit(..., n_epochs=%d) to go on.", settings.n_epochs,
                            2 * settings.n_epochs)  # fmt: skip
 

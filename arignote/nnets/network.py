@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from arignote import engine
 from arignote.engine import tensor
 from arignote.native import memory
 from arignote.nnets import definitions
-from arignote.nnets.layers import Layer
+from arignote.nnets.layers import InputLayer, Layer, OutputLayer
 from arignote.nnets.layers.base import Surroundings
 from arignote.util import checks
 
@@ -66,14 +66,14 @@ class Network:
             connect_expressions(layers, self.x)
 
     @property
-    def input_layer(self) -> Layer:
+    def input_layer(self) -> InputLayer:
         """The layer that knows the shape of the data."""
-        return self.layers_train[0]
+        return cast(InputLayer, self.layers_train[0])  # definitions.read sees to it
 
     @property
-    def output_layer(self) -> Layer:
+    def output_layer(self) -> OutputLayer:
         """The last layer of the deterministic network."""
-        return self.layers_inf[-1]
+        return cast(OutputLayer, self.layers_inf[-1])
 
     @cached_property
     def params(self) -> dict[str, Any]:

@@ -35,12 +35,13 @@ class ProgressBar(Hook):
 
     def batch_end(self, classifier: Any, loss: float) -> None:
         if self._bar is None:
-            self._open(classifier.trainer)
+            self._bar = self._opened(classifier.trainer)
+        bar = self._bar
         self._loss_sum, self._n_losses = self._loss_sum + loss, self._n_losses + 1
         if time.monotonic() - self._drawn >= REDRAW_SECONDS:  # not at every minibatch, which would take time
             self._drawn = time.monotonic()
-            self._bar.set_postfix_str(self._text(classifier.trainer), refresh=False)
-            self._bar.update(classifier.trainer.progress.batch - self._bar.n)
+            bar.set_postfix_str(self._text(classifier.trainer), refresh=False)
+            bar.update(classifier.trainer.progress.batch - bar.n)
 
     def validation(self, classifier: Any, entry: Mapping[str, float]) -> None:
         if self._bar is not None:
@@ -52,10 +53,10 @@ class ProgressBar(Hook):
     def stop(self, classifier: Any) -> None:
         self._close()
 
-    def _open(self, trainer: Any) -> None:
+    def _opened(self, trainer: Any) -> tqdm:
         progress = trainer.progress
         self._loss_sum = self._n_losses = 0.0
-        self._bar = tqdm(
+        return tqdm(
             desc=f"epoch {progress.epoch + 1}/{trainer.settings.n_epochs}",
             total=trainer.n_batches,
             initial=progress.batch - 1,

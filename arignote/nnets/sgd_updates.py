@@ -335,8 +335,8 @@ class SGD:
         kept = [[self._array(name, param) for name in self.update_rule.arrays] for param in params]
         variables = [variable for param, arrays in zip(params, kept, strict=True) for variable in (param, *arrays)]
         new = dict(zip(variables, self._new_values(params, gradients, kept, decays), strict=True))
-        for param in params if constrain is not None else ():
-            new[param] = constrain(param, new[param])
+        if constrain is not None:
+            new |= {param: constrain(param, new[param]) for param in params}
         return [(variable, tensor.cast(value, variable.dtype)) for variable, value in new.items()]
 
     def _new_values(self, params: Sequence, gradients: Sequence, kept: Sequence, decays: Sequence) -> list:

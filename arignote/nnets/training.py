@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from arignote import engine
 from arignote.data.prefetch import Prefetcher
+from arignote.data.reader import closing
 from arignote.data.readers import Data
 from arignote.nnets.checkpoints import Checkpoints
 from arignote.nnets.hooks import Hook, Hooks
@@ -145,8 +146,8 @@ class Trainer:
         self._stop_request: StopRequest | None = None
         self._lock = threading.RLock()
         self._resident = Resident()
-        self._step: Callable | None = None
-        self._evaluate: Callable | None = None
+        self._step: Any = None  # both Compiled
+        self._evaluate: Any = None
 
     # -- state -------------------------------------------------------------------------------------------------------
 

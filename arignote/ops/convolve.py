@@ -1,5 +1,7 @@
 """Convolutions of images, and their gradients, on oneDNN (https://github.com/oneapi-src/oneDNN)."""
 
+from typing import Any
+
 import numpy as np
 
 from arignote import engine, native
@@ -31,7 +33,8 @@ class ConvolutionOp(KernelOp):
     def patches(self, images: np.ndarray, filter_shape: tuple[int, int]) -> np.ndarray:
         """Return a view of the pixels below each filter position: (n, channels, rows, columns, *filter_shape)."""
         down, across = self.stride
-        return np.lib.stride_tricks.sliding_window_view(images, filter_shape, axis=(2, 3))[:, :, ::down, ::across]
+        windows: Any = np.lib.stride_tricks.sliding_window_view  # whose types know one axis only
+        return windows(images, filter_shape, axis=(2, 3))[:, :, ::down, ::across]
 
 
 class Convolve(ConvolutionOp):

@@ -4,6 +4,7 @@ import difflib
 import inspect
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def choice(value: object, known: Iterable[str], what: str) -> str:
     raise ValueError(f"got {what} {value!r}; need one that exists; {suggestion(value, known)}")
 
 
-def whole_number(value: object, what: str, least: int = 1) -> int:
+def whole_number(value: Any, what: str, least: int = 1) -> int:
     """Return `value` as an int if it is a whole number of at least `least`.
 
     Examples
@@ -45,7 +46,7 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
     return int(value)
 
 
-def number(value: object, what: str, least: float = -math.inf, below: float = math.inf) -> float:
+def number(value: Any, what: str, least: float = -math.inf, below: float = math.inf) -> float:
     """Return `value` as a float if it is finite, at least `least` and less than `below`."""
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not least <= value < below:
@@ -56,7 +57,7 @@ def number(value: object, what: str, least: float = -math.inf, below: float = ma
     return float(value)
 
 
-def pair(value: object, what: str) -> tuple[int, int]:
+def pair(value: Any, what: str) -> tuple[int, int]:
     """Return `value`, a pair of whole numbers or one number for both, as a tuple.
 
     Examples

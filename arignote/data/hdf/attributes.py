@@ -93,7 +93,7 @@ def stored(node: Any, key: str, default: Any = None) -> Any:
 
 def as_texts(labels: Any) -> list[str]:
     """Return labels as texts, by which they can be compared."""
-    return [text(label) for label in (labels.tolist() if isinstance(labels, np.ndarray) else labels)]
+    return [f"{text(label)}" for label in (labels.tolist() if isinstance(labels, np.ndarray) else labels)]
 
 
 def require_numbers(dtype: np.dtype, what: str) -> None:

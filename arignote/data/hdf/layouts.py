@@ -162,7 +162,7 @@ class FixedFrameLayout(Layout):
         if not n_blocks:
             raise HDFError("got no values; need a frame with columns; try another table")
         axes = [dataset_in(group, f"axis{axis}") for axis in range(self.n_axes)]
-        self.items = self._labels(axes[0])
+        names = self._labels(axes[0])
         for dataset in self.datasets:
             require_numbers(dataset.dtype, "the values")
             kind = text(dataset.attrs.get("value_type")) or ""
@@ -170,20 +170,21 @@ class FixedFrameLayout(Layout):
                 raise HDFError(f"got {kind} in the values; need numbers; try numbers in their place")
         self.dtype = np.result_type(*(dataset.dtype for dataset in self.datasets))
         self._transposed = [bool(dataset.attrs.get("transposed", False)) for dataset in self.datasets]
-        where = {name: i for i, name in enumerate(self.items)}
+        where = {name: i for i, name in enumerate(names)}
         blocks = [self._labels(dataset_in(group, f"block{i}_items")) for i in range(n_blocks)]
-        self._places = [np.array([where[name] for name in names]) for names in blocks]
-        if sorted(np.concatenate(self._places).tolist()) != list(range(len(self.items))):
+        self._places = [np.array([where[name] for name in block]) for block in blocks]
+        if sorted(np.concatenate(self._places).tolist()) != list(range(len(names))):
             raise HDFError("got values that do not fit the names of the columns; need each column once")
         sizes = [axis.shape[0] for axis in axes]
         for dataset, transposed, places in zip(self.datasets, self._transposed, self._places, strict=True):
             expected = (len(places), *sizes[1:])
             if dataset.shape != (expected[::-1] if transposed else expected):
                 raise HDFError(f"got values of shape {dataset.shape} for axes of {expected}; need one for each place")
-        self._measure(sizes)
+        self._measure(sizes, names)
 
-    def _measure(self, sizes: list[int]) -> None:
-        self.n_rows, self.shape = sizes[1], (len(self.items),)
+    def _measure(self, sizes: list[int], names: list[str]) -> None:
+        self.items = names
+        self.n_rows, self.shape = sizes[1], (len(names),)
 
     @staticmethod
     def _labels(dataset: "h5py.Dataset") -> list[str]:
@@ -205,9 +206,8 @@ class FixedPanelLayout(FixedFrameLayout):
 
     n_axes = 3
 
-    def _measure(self, sizes):
-        self.n_rows, self.shape = len(self.items), (sizes[1], sizes[2])
-        self.items = None
+    def _measure(self, sizes, names):
+        self.n_rows, self.shape = len(names), (sizes[1], sizes[2])
         self._block_of = np.concatenate([np.full(len(p), i) for i, p in enumerate(self._places)])
         inside = np.concatenate([np.arange(len(p)) for p in self._places])
         order = np.argsort(np.concatenate(self._places))

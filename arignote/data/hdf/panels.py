@@ -30,6 +30,7 @@ class PanelLayout(Layout):
     def __init__(self, group: "h5py.Group", index: "PanelIndex | None" = None):
         table = dataset_in(group, "table")
         super().__init__([table])
+        self.items: list[str] = []
         self._find_axes(group, table)
         self._find_blocks(table)
         self.index = index or self._scan(table)

@@ -128,7 +128,7 @@ class HDFReader(Reader):
 
         index = pandas.RangeIndex(first, first + len(values))
         if self.shape == ():
-            return pandas.Series(values, index, name=self._items[0])
+            return pandas.Series(values, index, name=self._items[0] if self._items else None)
         return pandas.DataFrame(values, index, self._items)
 
     def _only_table(self, file: Any) -> str:

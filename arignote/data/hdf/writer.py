@@ -4,6 +4,7 @@ import math
 import os
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,14 @@ class HDFWriter:
         self.filename = Path(filename)
         if not self.filename.exists():
             _make_empty(self.filename)
-        self._journaled = journal.JournaledFile(self.filename)
-        try:
+        self._closed = False
+        with ExitStack() as opened:
+            self._journaled = journal.JournaledFile(self.filename)
+            opened.callback(self._journaled.close)
             self._file = self._open()
+            opened.callback(self._file.close)
             self._tables = self._find_tables()
-        except BaseException:
-            self._journaled.close()
-            raise
+            opened.pop_all()  # all is well: they stay open
         self.n_rows = len(next(iter(self._tables.values()))) if self._tables else 0
         self._waiting: list[dict[str, np.ndarray]] = []
         self._waiting_bytes = 0
@@ -171,15 +173,15 @@ class HDFWriter:
 
     def close(self) -> None:
         """Commit and close the file."""
-        if self._journaled is None:
+        if self._closed:
             return
+        self._closed = True
         try:
             self.commit()
             self._file.close()
             self._journaled.commit()
         finally:
             self._journaled.close()
-            self._journaled = None
 
     def __enter__(self) -> "HDFWriter":
         return self
@@ -218,7 +220,9 @@ def _as_rows(name: str, value: Any) -> np.ndarray:
         value = value.to_frame(name)
     if hasattr(value, "to_records"):
         columns = [str(column) for column in value.columns]
-        value = np.rec.fromarrays([value.iloc[:, i].to_numpy() for i in range(len(columns))], names=columns)
+        arrays = [value.iloc[:, i].to_numpy() for i in range(len(columns))]
+        fields = [(name, array.dtype) for name, array in zip(columns, arrays, strict=True)]
+        value = np.rec.fromarrays(arrays, dtype=np.dtype(fields))
         value = value.view(np.ndarray)
     rows = rectangular(value)
     dtypes = [rows.dtype[field] for field in rows.dtype.names] if rows.dtype.names else [rows.dtype]

@@ -74,6 +74,10 @@ class Layer:
 
     short_name: ClassVar[str] = "layer"
     training: bool = True
+    input_shape: Shape
+    output_shape: Shape
+    surroundings: Surroundings
+    output: Any
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -144,7 +148,7 @@ class Layer:
     def _stored_param(self, name: str, shape: Shape | None) -> np.ndarray:
         """Return a parameter of the stored network, which has to be there and of the right shape."""
         full_name = f"{self.name}.{name}"
-        value = self.surroundings.stored.get(full_name)
+        value = (self.surroundings.stored or {}).get(full_name)
         if not isinstance(value, np.ndarray):
             raise ValueError(f"got a stored network without {full_name}; need all parameters; try another file")
         if shape is not None and value.shape != tuple(shape):

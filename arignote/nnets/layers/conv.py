@@ -174,4 +174,5 @@ def positions(size: tuple[int, int], window: tuple[int, int], stride: tuple[int,
     >>> positions((13, 14), (2, 2), (2, 2))
     (6, 7)
     """
-    return tuple((n - w) // s + 1 for n, w, s in zip(size, window, stride, strict=True))
+    down, across = ((n - w) // s + 1 for n, w, s in zip(size, window, stride, strict=True))
+    return down, across

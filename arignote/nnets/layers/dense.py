@@ -29,9 +29,9 @@ class ActivatedLayer(WeightLayer, abstract=True):
     def add_unit_params(self, n_units: int, suffix: str = "") -> None:
         """Create a bias for each linear output, and what the activation learns for each unit."""
         n_biases = n_units * self.n_pieces
-        self.add_param(f"b{suffix}", lambda rng: np.zeros(n_biases), (n_biases,))
+        self.add_param(f"b{suffix}", np.zeros(n_biases))
         for name, start in self._activation.learned.items():
-            self.add_param(f"{name}{suffix}", lambda rng, start=start: np.full(n_units, start), (n_units,))
+            self.add_param(f"{name}{suffix}", np.full(n_units, start))
 
     def activate(self, z, suffix: str = ""):
         """Add the bias to `z`, of shape (n, units) or (n, units, rows, columns), and apply the activation."""

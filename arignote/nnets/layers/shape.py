@@ -1,6 +1,6 @@
 """Layers at the start of a network, and layers that only reorder."""
 
-from arignote.nnets.layers.base import Layer
+from arignote.nnets.layers.base import Layer, Shape
 from arignote.util import checks
 
 
@@ -13,7 +13,11 @@ class InputLayer(Layer):
     """
 
     short_name = "input"
-    known_shape = None
+
+    @property
+    def known_shape(self) -> Shape | None:
+        """The shape of an example, if the layer knows it before it sees data."""
+        return None
 
     def output_shape_for(self, input_shape):
         if len(input_shape) != 1:
