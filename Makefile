@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 ENGINE ?= theano
 ARGS ?=
+comma := ,
 SUFFIX := $(if $(filter pytensor,$(ENGINE)),-pytensor)
 VENV := .venv$(SUFFIX)
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ JAX_TESTS := tests/engine tests/nnets/layers tests/resume/test_exact.py::test_so
     tests/resume/test_exact.py::test_three_resumes_within_one_epoch_end_the_same
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mnist fashion test test-pytensor test-jax test-slow torture bench lint format lock clean
+.PHONY: help setup mnist fashion test test-pytensor test-jax test-slow torture bench docs lint format lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -58,6 +59,9 @@ bench: setup .venv-bench/installed  ## Measure speed beside PyTorch, JAX and sci
 	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	touch $@
 
+docs: setup  ## Build the documentation: docs/build/html/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/build/html
+
 lint: setup  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -70,9 +74,9 @@ format: setup  ## Mend style
 lock:  ## Write requirements.lock, or, with ENGINE=pytensor, requirements-pytensor.lock anew, from the newest versions that fit setup.py
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip "setuptools<81" wheel
-	ARIGNOTE_ENGINE=$(ENGINE) .venv-lock/bin/python -m pip install --quiet ".[dev]"
+	ARIGNOTE_ENGINE=$(ENGINE) .venv-lock/bin/python -m pip install --quiet ".[dev$(if $(SUFFIX),,$(comma)docs)]"
 	.venv-lock/bin/python -m pip freeze --all --exclude arignote --exclude pip > requirements$(SUFFIX).lock
 	rm -rf .venv-lock
 
 clean:  ## Remove the environment, caches and runs
-	rm -rf .venv .venv-* build *.egg-info .pytest_cache .ruff_cache runs
+	rm -rf .venv .venv-* build *.egg-info .pytest_cache .ruff_cache .mypy_cache docs/build docs/notebooks runs

@@ -39,7 +39,6 @@ gpu = [*pytensor, "jax[cuda12]>=0.8; sys_platform == 'linux'"]
 jax_beside = jax if wanted == "pytensor" else [f"{name}; python_version >= '3.12'" for name in jax]
 images = ["pillow>=9.4"]
 plot = ["matplotlib>=3.7"]
-tests = ["tables>=3.8", "moto[s3,server]", "pytest", "hypothesis"]
 export = ["onnx>=1.14", "safetensors>=0.4"]
 command = ["pyyaml>=6"]
 sklearn = ["scikit-learn>=1.6"]
@@ -86,8 +85,10 @@ setup(
             "moto[s3,server]",
             "pytest",
             "hypothesis",
+            "mypy",
             "ruff",
         ],
+        "docs": ["sphinx>=8", "furo", "myst-nb>=1.2", "nbclient>=0.10", "ipykernel>=6", "tensorboardX>=2.6"],
     },
     entry_points={"console_scripts": ["arignote = arignote.command:main"]},
     zip_safe=False,

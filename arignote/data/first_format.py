@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from arignote.data.unpickle import PickleError, Record
+from arignote.data.unpickle import PickleError, StoredObject
 
 VERSION = "3.0"
 LAYERS = (
@@ -45,7 +45,7 @@ def knows(header: Any) -> bool:
 def metadata(header: Mapping[str, Any]) -> dict[str, Any]:
     """Return what describes a file as plain data: the log as text, the name of the class as text."""
     log = header.get("log")
-    text = log.state[0] if isinstance(log, Record) and isinstance(log.state, tuple) else log
+    text = log.state[0] if isinstance(log, StoredObject) and isinstance(log.state, tuple) else log
     return dict(header) | {"log": text}
 
 
@@ -54,7 +54,7 @@ def state_of(model: Any) -> dict[str, Any]:
 
     Parameters
     ----------
-    model : Record
+    model : StoredObject
         Of an ``NNClassifier``.
 
     Raises
@@ -62,7 +62,7 @@ def state_of(model: Any) -> dict[str, Any]:
     PickleError
         If it is something else.
     """
-    if not isinstance(model, Record) or not model.kind.endswith(".NNClassifier"):
+    if not isinstance(model, StoredObject) or not model.kind.endswith(".NNClassifier"):
         raise PickleError("got a file of the first Arignote without a classifier; need one")
     stored = model.state
     layers = [layer.state for layer in stored["layers_train"]]

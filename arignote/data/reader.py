@@ -74,7 +74,7 @@ class Reader(ABC):
         start_on_batch: bool = True,
         allow_partial: bool = False,
     ) -> Iterator[np.ndarray]:
-        """Iterate over rows in order, as arrays of shape (batch_size, *shape).
+        """Iterate over rows in order, as arrays of shape ``(batch_size, *shape)``.
 
         Parameters
         ----------

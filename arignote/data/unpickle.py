@@ -35,7 +35,8 @@ def loads(data: bytes | bytearray, start: int = 0, classes: Iterable[str] = ()) 
     start : int, optional
         Where in `data` the pickle begins.
     classes : iterable of str, optional
-        Full names, such as ``"datetime.datetime"``, of classes whose objects may occur. Each comes out as a `Record`.
+        Full names, such as ``"datetime.datetime"``, of classes whose objects may occur. Each comes out as a
+        :class:`~arignote.data.unpickle.StoredObject`.
 
     Returns
     -------
@@ -169,7 +170,7 @@ def _empty_bytes(*arguments) -> bytes:
     return b""
 
 
-class Record:
+class StoredObject:
     """What a pickle says of an object: the full name of its class, the arguments that make it, and its state."""
 
     def __init__(self, kind: str, arguments: tuple = (), state: Any = None):
@@ -185,7 +186,7 @@ def _split(full_name: str) -> tuple[str, str]:
 
 
 def _maker_of_records(kind: str) -> Callable:
-    return lambda *arguments: Record(kind, arguments)
+    return lambda *arguments: StoredObject(kind, arguments)
 
 
 class _Name:
@@ -225,7 +226,7 @@ def _finish(value: Any, depth: int, done: dict[int, Any]) -> Any:
         return value.text
     if isinstance(value, _Dtype | _Name):
         raise PickleError("got a pickle of a type; need plain data and numpy arrays only")
-    if not isinstance(value, dict | list | tuple | set | frozenset | Record):
+    if not isinstance(value, dict | list | tuple | set | frozenset | StoredObject):
         return value
     if id(value) not in done:
         finished: Any
@@ -233,9 +234,9 @@ def _finish(value: Any, depth: int, done: dict[int, Any]) -> Any:
             finished = {key: _finish(item, depth - 1, done) for key, item in value.items()}
         elif isinstance(value, list | tuple):
             finished = type(value)([_finish(item, depth - 1, done) for item in value])
-        elif isinstance(value, Record):
+        elif isinstance(value, StoredObject):
             parts = (_finish(part, depth - 1, done) for part in (value.arguments, value.state))
-            finished = Record(value.kind, *parts)
+            finished = StoredObject(value.kind, *parts)
         else:
             finished = value  # sets hold keys only, which need no finishing
         done[id(value)] = finished
@@ -353,7 +354,7 @@ class _Machine:
 
     def build(self) -> None:
         state, value = self.pop(), self.pop()
-        if not isinstance(value, _Array | _Dtype | _Scalar | Record):
+        if not isinstance(value, _Array | _Dtype | _Scalar | StoredObject):
             raise PickleError("got a pickle that changes an object; need plain data and numpy arrays only")
         value.set_state(state)
         self.push(value)

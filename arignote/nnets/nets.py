@@ -228,6 +228,9 @@ class NNClassifier:
         """
         return arrays.write(filename, self.network.get_values())
 
+    def __repr__(self) -> str:
+        return f"<NNClassifier {str(self).splitlines()[0]}>"
+
     def __str__(self) -> str:
         lines = [f"{self.name}: {len(self.layer_defs)} layers"]
         if self._network is not None:

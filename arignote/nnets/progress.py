@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from arignote.nnets.hooks import Hook
 from arignote.util import netlog
@@ -27,8 +27,7 @@ class ProgressBar(Hook):
     @staticmethod
     def is_wanted() -> bool:
         """Say whether somebody looks on: at a terminal or in a notebook, where messages are shown in our own way."""
-        in_notebook = "ipykernel" in sys.modules
-        return netlog.is_ours() and (in_notebook or sys.stderr.isatty())
+        return netlog.is_ours() and (netlog.in_notebook() or sys.stderr.isatty())
 
     def start(self, classifier: Any) -> None:
         self._started, self._examples_before = time.monotonic(), classifier.trainer.progress.n_examples
@@ -61,7 +60,7 @@ class ProgressBar(Hook):
             total=trainer.n_batches,
             initial=progress.batch - 1,
             leave=False,
-            file=sys.stderr,
+            file=netlog.stream(),
             dynamic_ncols=True,
             mininterval=0,
             bar_format="{desc} |{bar}| {percentage:3.0f} %{postfix}",

@@ -387,7 +387,7 @@ class SGD:
 
     def __str__(self) -> str:
         text = f"{self.sgd_type}, learning rate {self.lr_rule}"
-        return text + (f", momentum {self.momentum_rule}" if self.update_rule.function is nag else "")
+        return text + (f";\n  momentum {self.momentum_rule}" if self.update_rule.function is nag else "")
 
 
 def add_decay(gradient, param, factors: tuple[float, float]):

@@ -550,6 +550,6 @@ def describe_entry(entry: Mapping[str, float], settings: Settings, progress: Pro
         part, _, loss = name.rpartition("_")
         if part in ("train", "train_deterministic", "valid", "test"):
             shown = f"{100 * value:.2f} %" if loss == "error" else f"{value:.4f}"
-            parts.append(f"{part.replace('_', ' ')} {loss} {shown}")
-    parts.append(f"rate {entry['learning_rate']:g}, momentum {entry['momentum']:g}, {progress.seconds:.0f} s")
-    return "; ".join(parts) + (" (best)" if is_best else "")
+            parts.append(f"{part.replace('_', ' ')} {loss} {shown}" + " (best)" * (is_best and part == "valid"))
+    parts.append(f"rate {entry['learning_rate']:g}, momentum {entry['momentum']:g}; {progress.seconds:.0f} s")
+    return "; ".join(parts)

@@ -1,7 +1,7 @@
 """Pictures of networks and their training. Needs matplotlib: ``pip install arignote[plot]``.
 
-Each function takes a classifier or the name of a checkpoint, draws one picture without a screen, writes it to a file if
-one is named, and returns the axes, to add to.
+Each function takes a classifier or the name of a checkpoint, draws one picture, writes it to a file if one is named,
+and returns the axes, to add to. It needs no screen; in a notebook the picture is shown below the cell.
 """
 
 import math
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from arignote.util import netlog
 
 # Pictures of images: of weights and activations, whose sign matters; and of data.
 SIGNED, PLAIN = "RdBu_r", "gray"
@@ -293,10 +295,19 @@ def _show(axes: Any, image: np.ndarray, colors: str) -> None:
 
 def _grid(width: float, height: float, n_rows: int = 1, n_columns: int = 1) -> Any:
     """Return the axes of a new figure of a size in inches, row by row."""
-    from matplotlib.figure import Figure  # drawn without a screen
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = _new_figure()(figsize=(width, height), layout="constrained")
     return figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+
+
+def _new_figure() -> Any:
+    """Return what makes a figure: in a notebook, one that is shown below the cell; else one that needs no screen."""
+    if netlog.in_notebook():
+        from matplotlib import pyplot
+
+        return pyplot.figure
+    from matplotlib.figure import Figure
+
+    return Figure
 
 
 def _axes(width: float, height: float, **labels: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 from arignote import sample_data
 from arignote.data import files, first_format
-from arignote.data.unpickle import Record
+from arignote.data.unpickle import StoredObject
 from arignote.nnets.nets import NNClassifier
 from arignote.util import plotting
 
@@ -113,21 +113,23 @@ def test_layers_of_images_and_maxouts(quick, cuda_convnet):
     layers, velocities = [], []
     for layer, (_, definition) in zip(classifier.layers_train, classifier.layer_defs, strict=True):
         form, in_order = in_first_form(layer, definition, values, cuda_convnet)
-        layers.append(Record("", state=definition | {"name": layer.name, "trainable_params": form}))
+        layers.append(StoredObject("", state=definition | {"name": layer.name, "trainable_params": form}))
         velocities += [{"velocity": 2 * array} for array in in_order]
     rule = {"rule": "fixed", "initial_value": 0.1, "final_value": None, "decrease_by": 0.0, "multiply_by": 0.5,
             "interval": 3, "schedule": [1, 9], "best_valid": 0.5, "epochs_since_best": 1}  # fmt: skip
-    sgd = {"sgd_type": "nag", "lr_rule": Record("", state=rule), "momentum_rule": Record("", state=rule),
+    sgd = {"sgd_type": "nag", "lr_rule": StoredObject("", state=rule), "momentum_rule": StoredObject("", state=rule),
            "learning_rate": np.float32(0.05), "momentum": np.float32(0.9), "max_grad_norm": None,
            "stored_update_params": velocities}  # fmt: skip
-    trainer = {"sgd": Record("", state=sgd), "loss_type": {"train": "nll", "valid": "nll", "test": "error"},
+    trainer = {"sgd": StoredObject("", state=sgd), "loss_type": {"train": "nll", "valid": "nll", "test": "error"},
                "max_epochs": 5, "iter": 7, "epoch": 2, "examples_seen": 80, "validation_frequency": None,
                "validate_on_train": False, "train_loss": [(i, 1.0 - i / 10) for i in range(8)],
                "valid_loss": [(3, 0.5), (7, 0.6)], "test_loss": [(3, 0.25)], "best_validation_loss": 0.5,
                "last_validation_loss": 0.6}  # fmt: skip
     stored = {"layers_train": layers, "rng": ("MT19937", np.array([7], "u4")), "layer_defs": definitions, "name": "Old",
-              "batch_size": 10, "n_in": [2, 9, 9], "trainer": Record("", state=trainer)}  # fmt: skip
-    read = NNClassifier.from_state(first_format.state_of(Record("arignote.nnets.nets.NNClassifier", state=stored)))
+              "batch_size": 10, "n_in": [2, 9, 9], "trainer": StoredObject("", state=trainer)}  # fmt: skip
+    read = NNClassifier.from_state(
+        first_format.state_of(StoredObject("arignote.nnets.nets.NNClassifier", state=stored))
+    )
     X = rng.normal(size=(6, 2, 9, 9)).astype("f4")
     np.testing.assert_array_equal(read.predict_proba(X), classifier.predict_proba(X))
     for name, value in values.items():

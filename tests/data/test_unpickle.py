@@ -67,7 +67,7 @@ def test_objects_of_named_classes_come_out_as_records():
         unpickle.loads(content)
     found, _ = unpickle.loads(content, classes=["tests.data.test_unpickle.Point"])
     record = found["at"]
-    assert isinstance(record, unpickle.Record)
+    assert isinstance(record, unpickle.StoredObject)
     assert found["kind"] == record.kind == "tests.data.test_unpickle.Point"
     assert record.arguments == () and record.state["x"][1].tolist() == [0, 1]
 

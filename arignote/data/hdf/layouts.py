@@ -50,7 +50,7 @@ class Layout(ABC):
 
     @abstractmethod
     def read(self, first: int, last: int) -> np.ndarray:
-        """Return rows `first` to before `last`, as an array of shape (last - first, *shape)."""
+        """Return rows `first` to before `last`, as an array of shape ``(last - first, *shape)``."""
 
 
 class ArrayLayout(Layout):

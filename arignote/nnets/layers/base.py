@@ -100,7 +100,7 @@ class Layer:
     # -- to be written by a layer ------------------------------------------------------------------------------------
 
     def expression(self, x):
-        """Return the layer's output for input `x`, a symbolic array of shape (n, *input_shape) in `layout` order."""
+        """Return the output for an input `x`, a symbolic array of shape ``(n, *input_shape)`` in `layout` order."""
         raise NotImplementedError(f"{type(self).__name__} must define expression(self, x)")
 
     def output_shape_for(self, input_shape: Shape) -> Shape:

@@ -1,0 +1,32 @@
+"""The notebooks of examples/ run from start to end, and show what they showed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+nbclient = pytest.importorskip("nbclient")
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("matplotlib")
+
+
+def shown(notebook):
+    """Return what each cell shows: the kinds of its outputs."""
+    outputs = [cell.get("outputs", []) for cell in notebook.cells]
+    return [[sorted(output.get("data", {output.output_type: ""})) for output in each] for each in outputs]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(path, as_version=4)
+    stored = shown(notebook)
+    assert any("image/png" in kinds for each in stored for kinds in each)
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, coalesce_streams=True, resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    assert shown(notebook) == stored
+    right = re.findall(r"([\d.]+) % of", str([cell.get("outputs") for cell in notebook.cells]))
+    assert all(float(share) > 95 for share in right)
