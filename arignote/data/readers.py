@@ -119,10 +119,13 @@ class Data:
         # A reader may have more than a Reader must: take, dtype, block_rows.
         self.features: Any = as_reader(features)
         self.labels: Any = None if labels is None else as_reader(labels)
+        if self.features.n_rows == 0:
+            raise ValueError(f"got no rows in {self.features}; need at least one row; try checking where they come from")
         if self.labels is not None and self.labels.n_rows != self.features.n_rows:
+            sources = dict.fromkeys([str(self.features), str(self.labels)])
             raise ValueError(
                 f"got {self.features.n_rows} rows of features and {self.labels.n_rows} of labels; need as many of one "
-                f"as of the other; try checking {self.features} and {self.labels}"
+                f"as of the other; try checking {' and '.join(sources) if len(sources) > 1 else 'both'}"
             )
         self.batch_size = None if batch_size is None else checks.whole_number(batch_size, "batch_size")
         self.alter_features = alter_features

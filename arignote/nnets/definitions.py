@@ -46,11 +46,13 @@ def read(layer_defs: Sequence) -> list[Definition]:
     if not layer_defs:
         raise ValueError(f"got no layers; need at least an output layer; try {EXAMPLE}")
     definitions = [_read_entry(i, entry) for i, entry in enumerate(layer_defs, start=1)]
+    first = 1
     if not issubclass(LAYERS[definitions[0][0]], InputLayer):
         definitions.insert(0, ["InputLayer", {}])
+        first = 0  # layers are counted as they were given
     _check_order([LAYERS[name] for name, _ in definitions])
     _give_names(definitions)
-    for i, definition in enumerate(definitions, start=1):
+    for i, definition in enumerate(definitions, start=first):
         make_layer(definition, f"layer {i}")
     return definitions
 

@@ -12,6 +12,7 @@ from arignote.data import readers
 from arignote.data.reader import closing
 from arignote.data.readers import ArrayReader, Data, DataWithHoldoutPartitions, ImageFolderReader
 from arignote.nnets.network import Network
+from arignote.util import checks
 
 CHUNK = 8192
 
@@ -57,8 +58,8 @@ def gather(X: Any, y: Any, valid: Any, test: Any, batch_size: int | None) -> Inp
 
 def _from_arrays(X: Any, y: Any, valid: Any, test: Any, batch_size: int | None) -> Inputs:
     size = Data(X, y, batch_size).batch_size_or(None)
-    valid_frac = valid if _is_number(valid) else 0.0
-    test_frac = test if _is_number(test) else 0.0
+    valid_frac = checks.number(valid, "valid", least=0, below=1) if _is_number(valid) else 0.0
+    test_frac = checks.number(test, "test", least=0, below=1) if _is_number(test) else 0.0
     by_class = isinstance(X, ImageFolderReader)  # which is no order to train in, or to cut
     parts = DataWithHoldoutPartitions(X, y, size, valid_frac, test_frac, shuffle=by_class, stratify=by_class)
     return Inputs(
@@ -80,8 +81,9 @@ def _held_out(part: Any, name: str) -> Data | None:
         part = readers.read_data(part)
     if isinstance(part, tuple | list) and len(part) == 2:
         return Data(part[0], part[1])
+    got = f"an array of shape {part.shape}" if isinstance(part, np.ndarray) else f"{part!r:.100}"
     raise TypeError(
-        f"got {name}={part!r:.100}; need a tuple (X, y), Data, a file name, or, if the training data are arrays, "
+        f"got {name}={got}; need a tuple (X, y), Data, a file name, or, if the training data are arrays, "
         f"a fraction; try {name}=(X_{name}, y_{name})"
     )
 

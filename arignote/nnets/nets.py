@@ -265,7 +265,7 @@ class NNClassifier:
         checkpoint_batches: int | None = None,
         spot_notice: bool | str = False,
         prefetch: int = 2,
-        hooks: Sequence[Hook] = (),
+        hooks: Sequence[Hook] | Hook = (),
         progress: bool | None = None,
     ) -> "NNClassifier":
         """Train, or go on training.
@@ -330,7 +330,7 @@ class NNClassifier:
         prefetch : int, optional
             How many minibatches a thread prepares ahead where reading, altering or augmenting takes work; by default 2.
             With 0 there is no thread.
-        hooks : list of Hook, optional
+        hooks : list of Hook, or one, optional
             What else to do at each step on the way: :class:`~arignote.nnets.hooks.EarlyStopping`,
             :class:`~arignote.nnets.hooks.Record`, or your own. When training goes on, they must be given again.
         progress : bool, optional
@@ -352,6 +352,7 @@ class NNClassifier:
             With status 143, after a SIGTERM that the program does not handle itself.
         """
         netlog.ensure_visible()
+        hooks = [hooks] if isinstance(hooks, Hook) else hooks
         bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
         stored_size = self.trainer.settings.batch_size if self.trainer else self.batch_size
         data = inputs.gather(X, y, valid, test, stored_size or batch_size)
@@ -453,6 +454,8 @@ class NNClassifier:
 
     def score(self, X: Any, y: Any) -> float:
         """Return the fraction of rows, in [0, 1], that are classified right."""
+        if y is None:
+            raise ValueError("got no labels; need one for each row; try score(X, y)")
         data = Data(X, y)  # which sees to it that they are as many
         labels = np.concatenate([labels for labels, _ in Data(data.labels).iter_epoch(batch_size=PREDICT_ROWS)])
         output = self.network.output_layer

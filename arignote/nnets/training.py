@@ -545,11 +545,12 @@ def keyed_augmentation(function: Callable, seed: int) -> Callable:
 
 def describe_entry(entry: Mapping[str, float], settings: Settings, progress: Progress, is_best: bool) -> str:
     """Return the line that reports a validation."""
-    parts = [f"epoch {entry['epoch']:g}/{settings.n_epochs}"]
+    losses: dict[str, list[str]] = {part: [] for part in ("train", "train_deterministic", "valid", "test")}
     for name, value in entry.items():
         part, _, loss = name.rpartition("_")
-        if part in ("train", "train_deterministic", "valid", "test"):
+        if part in losses:
             shown = f"{100 * value:.2f} %" if loss == "error" else f"{value:.4f}"
-            parts.append(f"{part.replace('_', ' ')} {loss} {shown}" + " (best)" * (is_best and part == "valid"))
-    parts.append(f"rate {entry['learning_rate']:g}, momentum {entry['momentum']:g}; {progress.seconds:.0f} s")
-    return "; ".join(parts)
+            losses[part].append(f"{loss} {shown}" + " (best)" * (is_best and part == "valid"))
+    parts = [f"{part.replace('_', ' ')} {', '.join(each)}" for part, each in losses.items() if each]
+    rates = f"rate {entry['learning_rate']:g}, momentum {entry['momentum']:g}; {progress.seconds:.0f} s"
+    return "; ".join([f"epoch {entry['epoch']:g}/{settings.n_epochs}", *parts, rates])

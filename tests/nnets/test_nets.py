@@ -237,7 +237,7 @@ def with_value(X, row, value):
         (lambda X, y: {"n_epochs": None}, "got no n_epochs"),
         (lambda X, y: {"n_epochs": -1}, "got n_epochs=-1"),
         (lambda X, y: {"valid": 0.9, "test": 0.5}, "got valid_frac=0.9 and test_frac=0.5 of 10 batches"),
-        (lambda X, y: {"valid": 1.0}, "got valid_frac=1.0; need .* less than 1"),
+        (lambda X, y: {"valid": 1.0}, "got valid=1.0; need .* less than 1"),
         (lambda X, y: {"valid": [1, 2, 3]}, "got valid=.*need a tuple"),
         (lambda X, y: {"X": Data(X, y), "y": None, "valid": 0.2}, "got valid=0.2; need a tuple"),
         (lambda X, y: {"X": Data(X, y)}, "got Data and y beside it"),

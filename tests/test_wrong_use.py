@@ -1,0 +1,74 @@
+"""What a newcomer gets wrong: the message says what was got, what is needed, and what to try."""
+
+import numpy as np
+import pytest
+
+from arignote.data import files
+from arignote.image import augment
+from arignote.nnets.hooks import EarlyStopping
+from arignote.nnets.nets import NNClassifier
+
+rng = np.random.default_rng(0)
+X, y = rng.random((100, 4)).astype("float32"), rng.integers(3, size=100)
+FC, OUTPUT = ["FCLayer", {"n_units": 5}], ["ClassificationOutputLayer", {"n_classes": 3}]
+IMAGES = ["InputImageLayer", {"n_images": 1, "n_pixels": 2}]
+CONV = ["ConvLayer", {"n_output_maps": 2, "filter_shape": 5}]
+
+
+def build(*layers, **given):
+    return NNClassifier(layers, rng=0, **given)
+
+
+def fit(features=X, labels=y, **given):
+    return build(FC, OUTPUT).fit(features, labels, **({"n_epochs": 1, "batch_size": 10} | given))
+
+
+WRONG = {
+    "a misspelt layer": (lambda: build(["FCLayr", {"n_units": 3}]), "layer 1: got the type 'FCLayr'.*try \"FCLayer\""),
+    "a misspelt parameter": (lambda: build(["FCLayer", {"units": 3}], OUTPUT), "layer 1 .*'units'.*try \"n_units\""),
+    "a wrong parameter": (lambda: build(["FCLayer", {"n_units": 2.5}], OUTPUT), "layer 1 .*n_units=2.5.*whole number"),
+    "a misspelt activation": (
+        lambda: build(["FCLayer", {"n_units": 2, "activation": "rleu"}], OUTPUT),
+        "layer 1 .*got activation 'rleu'.*try \"relu\"",
+    ),
+    "per cent": (lambda: build(FC, ["DropoutLayer", {"dropout_p": 50}], OUTPUT), "layer 2 .*try dropout_p=0.5"),
+    "no output layer": (lambda: build(FC), "need an output layer; try adding"),
+    "no list": (lambda: NNClassifier({"FCLayer": 5}), "need a list with an entry for each layer; try"),
+    "filters larger than images": (lambda: build(IMAGES, CONV, OUTPUT), "try smaller filters or pools, or larger"),
+    "a convolution of vectors": (lambda: build(CONV, OUTPUT, n_in=4), "need images.*try starting the network with"),
+    "no epochs": (lambda: fit(n_epochs=None), "got no n_epochs.*try n_epochs=50"),
+    "no batch size": (lambda: fit(batch_size=None), "got no batch_size.*try batch_size=128"),
+    "batches larger than the data": (lambda: fit(batch_size=1000), "try batch_size=100"),
+    "one-hot labels": (lambda: fit(labels=np.eye(3)[y]), r"try labels.argmax\(axis=1\)"),
+    "labels as text": (lambda: fit(labels=np.array(["a", "b", "c"])[y]), "try np.unique.*which numbers the classes"),
+    "labels from 1": (lambda: fit(labels=y + 1), "got the label 3 in row .*try numbering the classes from 0"),
+    "too few labels": (lambda: fit(labels=y[:-1]), "got 100 rows of features and 99 of labels.*try checking both"),
+    "no rows": (lambda: fit(X[:0], y[:0]), "got no rows"),
+    "NaN": (lambda: fit(np.full_like(X, np.nan)), "got nan in row 0.*try numpy.nan_to_num"),
+    "a fraction in per cent": (lambda: fit(valid=20), "got valid=20; .*less than 1; try valid=0.5"),
+    "validation data without labels": (lambda: fit(valid=X), r"an array of shape \(100, 4\); need a tuple \(X, y\)"),
+    "a misspelt update rule": (lambda: fit(sgd_type="Adam"), "got sgd_type 'Adam'.*try \"adam\""),
+    "a number as a rule": (lambda: fit(lr_rule=0.1), 'try lr_rule={"rule": "const", "initial_value": 0.1}'),
+    "a loss that is none": (lambda: fit(valid=0.2, valid_loss="mse"), "got valid_loss 'mse'.*known: error, nll"),
+    "a class as a hook": (lambda: fit(hooks=[EarlyStopping]), r"need a Hook; try hooks=\[EarlyStopping"),
+    "images augmented that are none": (lambda: fit(augmentation=augment.shift(2)), "need images.*InputImageLayer"),
+    "predicting too early": (lambda: build(FC, OUTPUT).predict(X), r"need n_in or fit; try NNClassifier\(..., n_in="),
+    "predicting one row": (lambda: build(FC, OUTPUT, n_in=4).predict(X[0]), r"try .*X\[np.newaxis\] for a single"),
+    "scoring without labels": (lambda: build(FC, OUTPUT, n_in=4).score(X, None), r"try score\(X, y\)"),
+    "a checkpoint that is not there": (lambda: files.checkpoint_read("runs/none"), "need a file that exists"),
+    "a learning rate that is far too high": (
+        lambda: fit(1e6 * X, n_epochs=9, sgd_type="sgd", lr_rule={"rule": "const", "initial_value": 1e30}),
+        "try a smaller learning rate",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_the_message_helps(wrong, quick):
+    use, message = WRONG[wrong]
+    with pytest.raises((ValueError, TypeError, OSError, RuntimeError, ArithmeticError), match=message):
+        use()
+
+
+def test_one_hook_need_not_be_in_a_list(quick):
+    assert fit(hooks=EarlyStopping(patience=1)).trainer.finished
