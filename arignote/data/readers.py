@@ -120,7 +120,7 @@ class Data:
         self.features: Any = as_reader(features)
         self.labels: Any = None if labels is None else as_reader(labels)
         if self.features.n_rows == 0:
-            raise ValueError(f"got no rows in {self.features}; need at least one row; try checking where they come from")
+            raise ValueError(f"got no rows in {self.features}; need at least one row; try checking its source")
         if self.labels is not None and self.labels.n_rows != self.features.n_rows:
             sources = dict.fromkeys([str(self.features), str(self.labels)])
             raise ValueError(
