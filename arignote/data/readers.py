@@ -140,6 +140,7 @@ class Data:
         self.allow_partial_batch = allow_partial_batch
         self.shuffle = shuffle
         self.seed = None if seed is None else streams.as_seed(seed, "seed")
+        self._last_order: tuple[tuple[int, int], np.ndarray] | None = None
         self.shuffle_rows = None if shuffle_rows is None else checks.whole_number(shuffle_rows, "shuffle_rows")
 
     def replace(self, **arguments: Any) -> "Data":
@@ -243,7 +244,11 @@ class Data:
         return all(hasattr(reader, "take") for reader in self._readers)
 
     def _permutation(self, epoch: int, seed: int) -> np.ndarray:
-        return self.start + streams.generator(seed, "shuffle", epoch).permutation(self.n_rows)
+        """Return the order of the rows in an epoch; that of the last one asked for is kept."""
+        if self._last_order is None or self._last_order[0] != (epoch, seed):
+            order = self.start + streams.generator(seed, "shuffle", epoch).permutation(self.n_rows)
+            self._last_order = (epoch, seed), order
+        return self._last_order[1]
 
     def _picked(
         self, epoch: int, first_batch: int, size: int, seed: int
@@ -271,15 +276,18 @@ class Data:
         block_rows = chunk_rows * max(1, wanted_rows // chunk_rows)
         return shuffling.BlockOrder(self.start, self.stop, block_rows, group_rows, seed, epoch)
 
-    def rows(self, first: int, last: int, epoch: int = 0, seed: int = 0) -> np.ndarray:
-        """Return the numbers of the rows that come at some positions of an epoch, counted from 0."""
+    def positions(self, first: int, last: int, epoch: int = 0, seed: int = 0) -> np.ndarray:
+        """Return the numbers, in the readers, of the rows that come from `first` to before `last` in an epoch."""
         seed = seed if self.seed is None else self.seed
         if not self.shuffle:
-            rows = np.arange(self.start + first, self.start + last)
-        elif self._can_pick:
-            rows = self._permutation(epoch, seed)[first:last]
-        else:
-            rows = self._block_order(epoch, seed).rows(first, last)
+            return np.arange(self.start + first, self.start + last)
+        if self._can_pick:
+            return self._permutation(epoch, seed)[first:last]
+        return self._block_order(epoch, seed).rows(first, last)
+
+    def rows(self, first: int, last: int, epoch: int = 0, seed: int = 0) -> np.ndarray:
+        """Return `positions` as the user counts them: those of all data, of which these may be picked ones."""
+        rows = self.positions(first, last, epoch, seed)
         return self.features.rows[rows] if isinstance(self.features, PickedReader) else rows
 
 

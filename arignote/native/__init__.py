@@ -9,7 +9,8 @@ import importlib.util
 import os
 import threading
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -131,6 +132,17 @@ def set_threads(n: int) -> None:
     n_threads = n
     if available() and (module := kernels()) is not None:
         module.set_threads(threads())
+
+
+@contextmanager
+def using_threads(n: int) -> Iterator[None]:
+    """While this block runs, let kernels run in `n` threads."""
+    before = n_threads
+    set_threads(n)
+    try:
+        yield
+    finally:
+        set_threads(before)
 
 
 def _after_fork() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from arignote.cluster import Cluster, as_cluster
 from arignote.data import arrays, atomic, files
 from arignote.data.readers import Data
 from arignote.nnets import definitions, inputs, onnx_export
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 STATE_VERSION = 1
 PREDICT_ROWS = 512
+SHARDS = 8  # where there are workers
 
 
 class NNClassifier:
@@ -267,6 +269,8 @@ class NNClassifier:
         prefetch: int = 2,
         hooks: Sequence[Hook] | Hook = (),
         progress: bool | None = None,
+        shards: int | None = None,
+        workers: int | Cluster | None = None,
     ) -> "NNClassifier":
         """Train, or go on training.
 
@@ -336,6 +340,12 @@ class NNClassifier:
         progress : bool, optional
             Show a bar for each epoch. By default in a terminal and in a notebook, unless the program has set up
             logging itself.
+        shards : int, optional
+            Cut each minibatch into this many parts, which are computed one by one and added up; see
+            :mod:`arignote.nnets.shards`. By default 8 with `workers`, else 1. It stays as it was when training goes on.
+        workers : int or Cluster, optional
+            Compute the shards in this many processes, on this machine or on a cluster of Ray:
+            :class:`~arignote.cluster.Cluster`. The result does not depend on how many there are, nor on whether any.
 
         Returns
         -------
@@ -363,9 +373,12 @@ class NNClassifier:
             "lr_rule": lr_rule, "momentum_rule": momentum_rule, "sgd_max_grad_norm": sgd_max_grad_norm,
             "train_loss": train_loss, "valid_loss": valid_loss, "test_loss": test_loss,
             "validation_frequency": validation_frequency, "validate_on_train": validate_on_train,
-            "checkpoint_all": checkpoint_all, "extra_metadata": extra_metadata,
+            "checkpoint_all": checkpoint_all, "extra_metadata": extra_metadata, "shards": shards,
         }  # fmt: skip
-        trainer = self._new_trainer(given) if self.trainer is None else self.trainer
+        cluster = None if workers is None else as_cluster(workers)
+        trainer = self._new_trainer(given, cluster) if self.trainer is None else self.trainer
+        if cluster is not None:
+            cluster.require_fitting(trainer.settings)
         inputs.check(data, self.network, trainer.settings.batch_size)
         if augmentation is not None:
             checks.n_positional(augmentation, "augmentation")
@@ -381,12 +394,15 @@ class NNClassifier:
             self._continue(self.trainer, given)
         self.trainer = trainer
         logger.info("%s\n  trained by %s", self, trainer.sgd)
-        trainer.run(self, data, augmentation, checkpoints, spot_notice, prefetch, [*hooks, *bar])
+        trainer.run(self, data, augmentation, checkpoints, spot_notice, prefetch, [*hooks, *bar], cluster)
         return self
 
-    def _new_trainer(self, given: Mapping[str, Any]) -> Trainer:
+    def _new_trainer(self, given: Mapping[str, Any], cluster: Cluster | None) -> Trainer:
         """Return a trainer for the arguments of `fit`, after checking them."""
         given = dict(given)
+        if given["shards"] is None:
+            given["shards"] = 1 if cluster is None else SHARDS
+        given["shard_threads"] = 1 if cluster is None else cluster.threads
         if given["n_epochs"] is None:
             raise ValueError("got no n_epochs; need the number of epochs to train; try n_epochs=50")
         given["batch_size"] = given["batch_size"] or self.batch_size
@@ -467,11 +483,12 @@ class NNClassifier:
         """Return all that makes up this classifier, as plain data."""
         trainer = self.trainer
         if trainer is None:
-            return self._own_state() | {"trainer": None}
+            return self.own_state() | {"trainer": None}
         with trainer.paused():
-            return self._own_state() | {"trainer": trainer.get_state()}
+            return self.own_state() | {"trainer": trainer.get_state()}
 
-    def _own_state(self) -> dict[str, Any]:
+    def own_state(self) -> dict[str, Any]:
+        """Return what makes up this classifier but for its training, as plain data."""
         network = self._network
         return {
             "state_version": STATE_VERSION,

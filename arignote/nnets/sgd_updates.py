@@ -325,6 +325,16 @@ class SGD:
             sum(param**2)``.
         """
         gradients = engine.grad(loss, list(params), disconnected_inputs="ignore")
+        return self.updates_from(gradients, params, constrain, decay)
+
+    def updates_from(
+        self,
+        gradients: Sequence,
+        params: Sequence,
+        constrain: Callable | None = None,
+        decay: Callable | None = None,
+    ) -> list[tuple]:
+        """Return the pairs (shared variable, new value) of one update by symbolic gradients; see `updates`."""
         decays = [(0.0, 0.0) if decay is None else decay(param) for param in params]
         if self.max_grad_norm is not None or self.update_rule.kernel is None:
             gradients = [add_decay(*each) for each in zip(gradients, params, decays, strict=True)]

@@ -15,17 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from arignote import engine
+from arignote import engine, native
 from arignote.data.prefetch import Prefetcher
 from arignote.data.reader import closing
 from arignote.data.readers import Data
+from arignote.nnets import shards
 from arignote.nnets.checkpoints import Checkpoints
 from arignote.nnets.hooks import Hook, Hooks
 from arignote.nnets.inputs import Inputs, Resident, training_batches
 from arignote.nnets.interrupt import Stopped, StopRequest
 from arignote.nnets.network import Network
 from arignote.nnets.sgd_updates import SGD
-from arignote.util import checks, streams
+from arignote.nnets.shards import keyed_augmentation
+from arignote.util import checks
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class Settings:
     validation_frequency: int | None = None
     validate_on_train: bool = False
     checkpoint_all: bool = False
+    shards: int = 1
+    shard_threads: int = 1
     extra_metadata: dict[str, Any] = field(default_factory=dict)
 
     def check(self, network: Network) -> None:
@@ -60,6 +64,7 @@ class Settings:
         if self.validation_frequency is not None:
             self.validation_frequency = checks.whole_number(self.validation_frequency, "validation_frequency")
         self.validate_on_train = bool(self.validate_on_train)
+        self.shards = checks.whole_number(self.shards, "shards")
         self.checkpoint_all = bool(self.checkpoint_all)
 
 
@@ -146,7 +151,8 @@ class Trainer:
         self._stop_request: StopRequest | None = None
         self._lock = threading.RLock()
         self._resident = Resident()
-        self._step: Any = None  # both Compiled
+        self._session: shards.Session | None = None
+        self._step: Any = None  # both Compiled, or what stands in for it
         self._evaluate: Any = None
 
     # -- state -------------------------------------------------------------------------------------------------------
@@ -211,6 +217,7 @@ class Trainer:
         spot_notice: bool | str = False,
         prefetch: int = 2,
         hooks: Sequence[Hook] = (),
+        cluster: Any = None,
     ) -> None:
         """Train until all epochs are done or one is told to stop.
 
@@ -227,6 +234,8 @@ class Trainer:
             How many minibatches to prepare ahead.
         hooks : sequence of Hook, optional
             See :mod:`arignote.nnets.hooks`.
+        cluster : Cluster, optional
+            What computes the shards, where there are several; by default this process.
 
         Raises
         ------
@@ -239,9 +248,10 @@ class Trainer:
         self._start(inputs.train)
         self.hooks = Hooks(hooks, model, self.hooks.get_state())
         augment = None if augmentation is None else keyed_augmentation(augmentation, self.seed)
+        sharded = nullcontext() if self.settings.shards == 1 else self._in_shards(inputs, augmentation, model, cluster)
         stop = self._stop_request = StopRequest(spot_notice)
         try:
-            with stop:
+            with stop, sharded:
                 with suppress(Stopped):
                     self.hooks.tell("start")
                     with stop.interruptible():
@@ -303,8 +313,30 @@ class Trainer:
             checkpoints.write("best_model", model)  # the best was found in a run that wrote elsewhere
         checkpoints.finish()
 
+    @contextmanager
+    def _in_shards(self, inputs: Inputs, augmentation: Callable | None, model: Any, cluster: Any) -> Iterator[None]:
+        """While this block runs, compute minibatches in shards, here or on a cluster."""
+        settings, network = self.settings, self.network
+        parts = {name: data for name, data in vars(inputs).items() if data is not None}
+        losses, size = self._evaluated_losses, settings.batch_size
+        job = shards.Job({}, size, settings.shards, self.seed, settings.train_loss, losses, augmentation)
+
+        def open_executor(job: shards.Job) -> shards.Executor:
+            return shards.Here(network, job) if cluster is None else cluster.open(model, network, job)
+
+        with native.using_threads(settings.shard_threads):
+            self._session = shards.Session(parts, job, open_executor)
+            try:
+                yield
+            finally:
+                self._session.executor.close()
+                self._session = self._step = self._evaluate = None
+
     def compile(self) -> None:
         """Compile the training step and the losses, unless that is done."""
+        if self._step is None and self._session is not None:
+            executor = self._session.executor
+            self._step, self._evaluate = shards.Update(self.network, self.sgd, executor), shards.Evaluation(executor)
         if self._step is None:
             logger.info("Compiling the training step and the losses.")
             step, evaluate = self._compile_step(), self.network.evaluator(self._evaluated_losses)
@@ -350,6 +382,8 @@ class Trainer:
         self, data: Data, epoch: int = 0, first_batch: int = 0, augment: Callable | None = None
     ) -> AbstractContextManager[Iterable[tuple[np.ndarray, np.ndarray]]]:
         """Return the batches of an epoch, to be opened by ``with``; prepared in a thread if that takes work."""
+        if self._session is not None:
+            return nullcontext(self._session.places(data, epoch, first_batch))
         size = self.settings.batch_size
         resident = None
         if augment is None:
@@ -486,8 +520,7 @@ class Trainer:
         self.compile()
         names = self._evaluated_losses
         sums, n_rows = np.zeros(len(names)), 0
-        everything = data.replace(shuffle=False, allow_partial_batch=True)
-        with self._batches(everything) as batches:
+        with self._evaluated(data) as batches:
             batches = iter(batches)
             while block := list(islice(batches, self._evaluate.block_size)):
                 if stop is not None and stop.requested:
@@ -496,6 +529,12 @@ class Trainer:
                     sums += len(X) * np.array(losses, dtype=np.float64)
                     n_rows += len(X)
         return dict(zip(names, (sums / n_rows).tolist(), strict=True))
+
+    def _evaluated(self, data: Data) -> AbstractContextManager[Iterable[tuple]]:
+        """Return the batches of all rows of `data`, in order."""
+        if self._session is not None:
+            return nullcontext(self._session.places(data, evaluated=True))
+        return self._batches(data.replace(shuffle=False, allow_partial_batch=True))
 
     def _write(self, kind: str, model: Any, checkpoints: Checkpoints | None) -> None:
         """Keep the state, unless it is one to forget."""
@@ -520,27 +559,6 @@ class Trainer:
             "need finite numbers to go on; try a smaller learning rate, or sgd_max_grad_norm=1. "
             "The last good checkpoint, if any, is untouched"
         )
-
-
-def keyed_augmentation(function: Callable, seed: int) -> Callable:
-    """Return ``augment(X, y, epoch, batch)``, which calls the user's function with a random generator of its own.
-
-    Parameters
-    ----------
-    function : callable
-        ``f(X, y, epoch, rng)`` or ``f(X, y)``, which return a pair, or ``f(X)``, which returns new features.
-    seed : int
-    """
-    n_arguments = checks.n_positional(function, "augmentation")
-
-    def augment(X: np.ndarray, y: np.ndarray, epoch: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        if n_arguments == 1:
-            return function(X), y
-        if n_arguments == 2:
-            return function(X, y)
-        return function(X, y, epoch, streams.generator(seed, "augmentation", epoch, batch))
-
-    return augment
 
 
 def describe_entry(entry: Mapping[str, float], settings: Settings, progress: Progress, is_best: bool) -> str:
