@@ -42,6 +42,7 @@ plot = ["matplotlib>=3.7"]
 export = ["onnx>=1.14", "safetensors>=0.4"]
 command = ["pyyaml>=6"]
 sklearn = ["scikit-learn>=1.6"]
+ray = ["ray>=2.40"]
 s3 = ["fsspec>=2023.1", "s3fs>=2023.1"]
 
 setup(
@@ -71,6 +72,7 @@ setup(
         "export": export,
         "command": command,
         "sklearn": sklearn,
+        "ray": ray,
         "dev": [
             *hdf5,
             *images,
@@ -88,7 +90,7 @@ setup(
             "mypy",
             "ruff",
         ],
-        "docs": ["sphinx>=8", "furo", "myst-nb>=1.2", "nbclient>=0.10", "ipykernel>=6", "tensorboardX>=2.6"],
+        "docs": [*ray, "sphinx>=8", "furo", "myst-nb>=1.2", "nbclient>=0.10", "ipykernel>=6", "tensorboardX>=2.6"],
     },
     entry_points={"console_scripts": ["arignote = arignote.command:main"]},
     zip_safe=False,

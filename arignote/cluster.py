@@ -9,6 +9,7 @@ computed what. See :mod:`arignote.nnets.shards`.
 import logging
 import os
 import platform
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from arignote import __version__
+from arignote import __version__, native
 from arignote.data.readers import Data
 from arignote.nnets.shards import Job, merge, places
 from arignote.util import checks
@@ -151,10 +152,19 @@ class Cluster:
             given = {name: value for name, value in given.items() if name != "include_dashboard"}
             given["address"] = self.address
         try:
+            if self.address not in (None, "auto", "local"):
+                require_answer(str(self.address))  # Ray would try for minutes
             ray.init(**given)
         except Exception as error:  # Ray raises this and that
             problem = f"got no cluster at {self.address or 'this machine'} ({type(error).__name__}: {str(error)[:300]})"
             raise ClusterError(f"{problem}; need one that runs; try: ray start --head, and address='auto'") from error
+
+
+def require_answer(address: str) -> None:
+    """Raise OSError or ValueError unless somebody listens at ``host:port``."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5):
+        pass
 
 
 def as_cluster(workers: "int | Cluster") -> Cluster:
@@ -164,7 +174,7 @@ def as_cluster(workers: "int | Cluster") -> Cluster:
 
 def surroundings() -> dict[str, str]:
     """Return what has to be the same on all machines for results to be the same."""
-    from arignote import engine, native
+    from arignote import engine
 
     described = engine.describe()
     build = f", build {native.build.library_path().parent.name}" if native.available() else ""
@@ -194,7 +204,6 @@ class Worker:
         self, model: Any, classes: Sequence[type], activations: Mapping[str, Any], job: Any, threads: int,
         spot_notice: bool | str,
     ):  # fmt: skip
-        from arignote import native
         from arignote.nnets import activations as known
         from arignote.nnets.interrupt import METADATA_SERVICE, SpotWatcher
         from arignote.nnets.nets import NNClassifier
@@ -214,11 +223,11 @@ class Worker:
     def _leave(self, why: str) -> None:
         self._leaving = True
 
-    def hello(self) -> dict[str, str]:
+    def hello(self) -> dict[str, Any]:
         """Return what this worker computes with, after looking at each part of the data."""
         for reader in self._computer.readers.values():
             reader.read(0, 0, 0)
-        return surroundings() | {"host": platform.node()}
+        return surroundings() | {"host": platform.node(), "pid": os.getpid()}
 
     def nodes(self, parameters: np.ndarray, place: Any, shards: Sequence[int]) -> tuple[dict, bool]:
         """Return gradients of shards, and whether this machine is about to be taken away."""
@@ -298,7 +307,8 @@ class Workers:
         self._actor = ray.remote(num_cpus=cluster.threads, max_restarts=0)(Worker)
         self._arguments = [ray.put(part) for part in (_state_of(model), *own_parts(network))]
         self._arguments.append(ray.put(job))
-        self._expected = surroundings()
+        with native.using_threads(cluster.threads):
+            self._expected = surroundings()
         self._ready: list[Any] = []
         self._starting: dict[Any, tuple[Any, float]] = {}  # what hello will give -> actor, since when
         self._failed_starts = 0

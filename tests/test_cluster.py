@@ -1,0 +1,220 @@
+"""Workers on a Ray cluster of this machine: the same bytes as without, whatever happens to them."""
+
+import logging
+import os
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'arignote[ray]'")
+import ray
+
+from arignote import cluster
+from arignote.cluster import Cluster, ClusterError
+from arignote.data.readers import Data, HDFReader, HDFWriter
+from arignote.image import augment
+from arignote.nnets.hooks import Hook
+from arignote.nnets.layers import Layer
+from arignote.nnets.nets import NNClassifier, define_cnn, define_mlp
+from tests.nnets.test_nets import same
+from tests.nnets.test_shards import StopAfter
+from tests.resume.test_signals import MetadataService, service  # noqa: F401
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+ROOT = Path(__file__).parent.parent
+rng = np.random.default_rng(0)
+X, y = rng.random((200, 36)).astype("f4"), rng.integers(3, size=200)
+MLP = define_mlp([9], n_classes=3, dropout_p=0.5, l2=0.01)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started():
+    """Have one cluster for all tests: starting it takes seconds."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(ROOT)
+    Cluster(3).connect()
+    yield
+    ray.shutdown()
+    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+
+
+def fit(layers=MLP, data=None, classifier=None, **given):
+    classifier = classifier or NNClassifier(layers, rng=1)
+    given = {"n_epochs": 3, "batch_size": 30, "sgd_type": "nag", "valid": (X[:50], y[:50]), "shards": 4} | given
+    return classifier.fit(Data(X, y, shuffle=True) if data is None else data, **given)
+
+
+def require_same(one, other):
+    same(one, other)
+    assert one.trainer.history == other.trainer.history
+
+
+class Once(Hook):
+    """Do something to a worker, after some minibatches."""
+
+    def __init__(self, n_batches, act):
+        self.left, self.act = n_batches, act
+
+    def batch_end(self, classifier, loss):
+        self.left -= 1
+        if self.left == 0:
+            worker = classifier.trainer._session.executor._ready[0]
+            self.act(ray.get(worker.hello.remote())["pid"])
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+
+
+def hold(pid):
+    os.kill(pid, signal.SIGSTOP)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return fit()
+
+
+def test_one_or_three_workers(alone):
+    for workers in (1, 3):
+        require_same(fit(workers=workers), alone)
+
+
+@pytest.mark.slow
+def test_images_from_a_file_with_augmentation(tmp_path):
+    with HDFWriter(tmp_path / "data.h5") as writer:
+        writer.append(images=X.reshape(-1, 1, 6, 6), labels=y)
+    name = str(tmp_path / "data.h5")
+
+    def found(**given):
+        data = Data(HDFReader(name, "images"), HDFReader(name, "labels"), shuffle=True, shuffle_rows=60)
+        valid = Data(HDFReader(name, "images"), HDFReader(name, "labels"), stop=50)
+        layers = define_cnn(1, 6, [(4, 3, 2)], [8], n_classes=3, dropout_p=0.3)
+        return fit(layers, data, valid=valid, augmentation=augment.shift(1), **given)
+
+    require_same(found(workers=2), found())
+
+
+@pytest.mark.parametrize("harm", [kill, pytest.param(hold, marks=pytest.mark.slow)])
+def test_a_worker_that_dies_or_hangs(harm, alone, caplog):
+    with caplog.at_level(logging.WARNING, logger="arignote"):
+        require_same(fit(workers=Cluster(2, timeout=3), hooks=Once(4, harm)), alone)
+    assert ("is gone" if harm is kill else "did not answer within 3 s") in caplog.text
+
+
+@pytest.mark.slow
+def test_all_workers_die(alone, caplog):
+    with caplog.at_level(logging.WARNING, logger="arignote"):
+        require_same(fit(workers=1, hooks=[Once(2, kill), Once(9, kill)]), alone)
+    assert caplog.text.count("is gone") == 2
+
+
+@pytest.mark.slow
+def test_a_worker_whose_machine_is_to_be_taken_away_gets_nothing_more(service, alone, caplog):  # noqa: F811
+    handler, address = service
+
+    def notice_once(self):
+        if self.path == "/latest/meta-data/spot/instance-action" and not handler.asked:
+            handler.asked = 1
+            return self.reply(200, '{"action": "terminate", "time": "2026-01-01T00:02:00Z"}')
+        return self.reply(404)
+
+    handler.do_GET = notice_once
+    with caplog.at_level(logging.WARNING, logger="arignote"):
+        require_same(fit(workers=Cluster(2, spot_notice=address)), alone)
+    assert caplog.text.count("is about to be taken away") == 1
+    assert issubclass(handler, MetadataService)
+
+
+@pytest.mark.slow
+def test_it_goes_on_with_another_number_of_workers_or_none(alone, tmp_path):
+    stopped = fit(workers=2, hooks=StopAfter(5))
+    assert stopped.trainer.progress.batch == 5
+    again = NNClassifier.from_state(stopped.__getstate__())
+    again.fit(Data(X, y, shuffle=True), valid=(X[:50], y[:50]), workers=1, hooks=StopAfter(6))
+    last = NNClassifier.from_state(again.__getstate__())
+    require_same(last.fit(Data(X, y, shuffle=True), valid=(X[:50], y[:50])), alone)
+
+
+@pytest.mark.slow
+def test_layers_and_functions_of_ones_own_are_sent():
+    class DoubleLayer(Layer):
+        def expression(self, x):
+            return 2 * x
+
+    def negative(X):
+        return -X
+
+    layers = [["InputLayer"], ["DoubleLayer"], *MLP]
+    data = Data(X, y, alter_features=negative)
+    require_same(fit(layers, data, workers=1), fit(layers, data))
+
+
+@pytest.mark.slow
+def test_predictions_and_preparation_are_spread(alone, tmp_path):
+    workers = Cluster(2)
+    np.save(tmp_path / "X.npy", X)
+    for source in (X, tmp_path / "X.npy"):
+        found = workers.predict_proba(alone, source, batch_size=64)
+        np.testing.assert_allclose(found, alone.predict_proba(X), atol=1e-6)
+    batches = list(workers.prepare(Data(X, y, alter_features=lambda X: X**2), batch_size=30))
+    np.testing.assert_array_equal(np.concatenate([X for X, _ in batches]), X**2)
+    np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), y)
+
+
+def test_a_file_that_workers_cannot_see(tmp_path):
+    with HDFWriter(tmp_path / "data.h5") as writer:
+        writer.append(images=X, labels=y)
+    data = Data(HDFReader(tmp_path / "data.h5", "images"), HDFReader(tmp_path / "data.h5", "labels"))
+
+    class Moved(HDFReader):
+        def __reduce__(self):
+            state = self.__getstate__() | {"filename": "/on/the/driver/alone.h5"}
+            return object.__reduce__(HDFReader) if state is None else (restored, (state,))
+
+    def restored(state):
+        reader = HDFReader.__new__(HDFReader)
+        reader.__dict__.update(state)
+        return reader
+
+    data.features = Moved(tmp_path / "data.h5", "images")
+    with pytest.raises(ClusterError, match=r"cannot do this job: .*'/on/the/driver/alone.h5'; need a file that exists"):
+        fit(data=data, valid=None, workers=1)
+
+
+def test_other_versions_on_other_machines(monkeypatch):
+    here = cluster.surroundings()
+    monkeypatch.setattr(cluster, "surroundings", lambda: here | {"numpy": "1.0"})
+    with pytest.raises(ClusterError, match=re.escape(f"numpy {np.__version__} (here 1.0)") + ".*the same versions"):
+        fit(workers=1)
+
+
+def test_bad_row_in_the_data():
+    bad = Data(X, y, alter_features=lambda X: np.where(X.max() - 1e-3 < X, np.nan, X))
+    with pytest.raises((ClusterError, ValueError), match=r"got nan in row"):
+        fit(data=bad, workers=1)
+
+
+def test_what_does_not_fit():
+    plain = fit(shards=1)
+    with pytest.raises(ValueError, match="begun without shards.*try a new NNClassifier"):
+        fit(classifier=plain, n_epochs=5, workers=1)
+    with pytest.raises(ValueError, match="got threads=2 for a training begun with 1"):
+        fit(classifier=fit(), n_epochs=5, workers=Cluster(1, threads=2))
+    with pytest.raises(ValueError, match="got workers=0; need a whole number of 1 or more"):
+        fit(workers=0)
+
+
+def test_without_ray(monkeypatch):
+    monkeypatch.setattr(cluster.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'arignote\[ray\]'"):
+        fit(workers=1)
+
+
+def test_an_address_where_nobody_is():
+    ray.shutdown()
+    with pytest.raises(ClusterError, match=r"got no cluster at 127.0.0.1:1 .*try: ray start --head"):
+        fit(workers=Cluster(1, address="127.0.0.1:1"))
