@@ -74,7 +74,7 @@ format: setup  ## Mend style
 lock:  ## Write requirements.lock, or, with ENGINE=pytensor, requirements-pytensor.lock anew, from the newest versions that fit setup.py
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip "setuptools<81" wheel
-	ARIGNOTE_ENGINE=$(ENGINE) .venv-lock/bin/python -m pip install --quiet ".[dev$(if $(SUFFIX),,$(comma)docs)]"
+	ARIGNOTE_ENGINE=$(ENGINE) .venv-lock/bin/python -m pip install --quiet ".[dev$(if $(SUFFIX),,$(comma)docs$(comma)ray)]"
 	.venv-lock/bin/python -m pip freeze --all --exclude arignote --exclude pip > requirements$(SUFFIX).lock
 	rm -rf .venv-lock
 

@@ -90,7 +90,7 @@ setup(
             "mypy",
             "ruff",
         ],
-        "docs": [*ray, "sphinx>=8", "furo", "myst-nb>=1.2", "nbclient>=0.10", "ipykernel>=6", "tensorboardX>=2.6"],
+        "docs": ["sphinx>=8", "furo", "myst-nb>=1.2", "nbclient>=0.10", "ipykernel>=6", "tensorboardX>=2.6"],
     },
     entry_points={"console_scripts": ["arignote = arignote.command:main"]},
     zip_safe=False,
