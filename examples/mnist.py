@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from arignote import sample_data
+from arignote.cluster import Cluster
 from arignote.data import files
 from arignote.data.readers import Data
 from arignote.image import augment
@@ -66,6 +67,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="start anew even if there is a checkpoint")
     parser.add_argument("--plot", help="file of the learning curves (default: CHECKPOINT.png)")
     parser.add_argument("--rng", type=int, default=42, help="seed of everything random (default: 42)")
+    parser.add_argument("--workers", type=int, help="compute in this many processes of Ray (pip install '.[ray]')")
+    parser.add_argument("--cluster", help="address of a Ray cluster for them (default: this machine)")
+    parser.add_argument("--shards", type=int, help="parts of a minibatch (default: 8 with workers, else 1)")
     return parser.parse_args()
 
 
@@ -86,6 +90,8 @@ def main() -> None:
     arguments_of_fit = {
         "n_epochs": arguments.epochs or n_epochs, "batch_size": arguments.batch_size, "augmentation": augmentation,
         "sgd_type": "nag", "lr_rule": LR_RULE, "momentum_rule": MOMENTUM_RULE, "test_loss": ["nll", "error"],
+        "workers": Cluster(arguments.workers, arguments.cluster) if arguments.workers else None,
+        "shards": arguments.shards,
     }  # fmt: skip
     classifier.fit(Data(*train, shuffle=True), valid=valid, test=test, checkpoint=checkpoint, **arguments_of_fit)
     print(f"Trained to epoch {classifier.trainer.progress.epoch} in {time.monotonic() - started:.0f} s.")
