@@ -285,6 +285,7 @@ WANTED = {
     "PIL": ("folders of images", "images"),
     "matplotlib": ("plots", "plot"),
     "s3fs": ("checkpoints on S3", "s3"),
+    "ray": ("workers on many machines", "ray"),
     "onnx": ("export to ONNX", "export"),
     "safetensors": ("safetensors files", "export"),
     "sklearn": ("the scikit-learn estimator", "sklearn"),
