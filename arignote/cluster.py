@@ -224,7 +224,8 @@ class Worker:
         self._leaving = True
 
     def hello(self) -> dict[str, Any]:
-        """Return what this worker computes with, after looking at each part of the data."""
+        """Return what this worker computes with, after compiling, and looking at each part of the data."""
+        self._computer.compile()
         for reader in self._computer.readers.values():
             reader.read(0, 0, 0)
         return surroundings() | {"host": platform.node(), "pid": os.getpid()}

@@ -258,6 +258,11 @@ class Computer:
             for name, data in job.parts.items()
         }
 
+    def compile(self) -> None:
+        """Compile what training needs now, and not with the first minibatch."""
+        if "train" in self.readers:
+            _ = self._gradients, self._evaluate
+
     @cached_property
     def _gradients(self) -> Gradients:
         assert self.network is not None
