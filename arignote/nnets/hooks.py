@@ -76,8 +76,8 @@ class Hooks:
     Parameters
     ----------
     hooks : sequence of Hook
-    classifier : NNClassifier
-        What they are told about.
+    classifier : NNClassifier or None
+        What they are told about; None while their states are only kept.
     stored : dict of str to dict
         States by name, from a checkpoint. A hook is named after its class; a second one of a class gets a number.
 
@@ -100,7 +100,7 @@ class Hooks:
         for name, state in self._stored.items():
             if name in self._hooks:
                 self._hooks[name].set_state(state)
-            elif state:
+            elif state and classifier is not None:  # it is being trained, and not only looked at
                 logger.warning("The stored training had the hook %s, which is not given now; its state is kept.", name)
 
     def tell(self, event: str, *arguments: Any) -> None:

@@ -111,6 +111,14 @@ def test_states_are_kept_by_class_and_number(blobs, caplog):
     assert classifier.__getstate__()["trainer"]["hooks"]["Diary 2"]["told"][-1] == "mine"
 
 
+def test_nobody_asks_for_hooks_who_only_looks(blobs, caplog):
+    state = fit(*blobs, [Diary()], n_epochs=1).__getstate__()
+    with caplog.at_level("WARNING", "arignote"):
+        again = NNClassifier.from_state(state)
+    assert not caplog.text
+    assert again.__getstate__()["trainer"]["hooks"] == state["trainer"]["hooks"]
+
+
 def test_what_is_no_hook_is_refused(blobs):
     with pytest.raises(TypeError, match=r"got the hook .*; need a Hook; try hooks=\[EarlyStopping"):
         fit(*blobs, [EarlyStopping])
