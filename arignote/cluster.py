@@ -146,8 +146,8 @@ class Cluster:
         given: dict[str, Any] = {"runtime_env": {"env_vars": environment}, "log_to_driver": False}
         given |= {"logging_level": logging.WARNING, "include_dashboard": False}
         if self.address is None:
-            # A worker takes a slot; whether there are as many cores is the user's business.
-            given |= {"num_cpus": max(self.workers, os.cpu_count() or 1), "address": "local"}
+            # A worker takes as many slots as threads; whether there are as many cores is the user's business.
+            given |= {"num_cpus": max(self.workers * self.threads, os.cpu_count() or 1), "address": "local"}
         else:
             given = {name: value for name, value in given.items() if name != "include_dashboard"}
             given["address"] = self.address
