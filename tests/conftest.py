@@ -1,9 +1,15 @@
 """What several test modules need."""
 
+import signal
+
 import numpy as np
 import pytest
 
 from arignote import engine
+
+# Programs that a shell starts in the background ignore Ctrl-C, and so would those that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -99,12 +99,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_its_exit_code(folder):
     words = ["train", "config.json", "--data", "blobs.h5", "--checkpoint", "runs/mine", "--epochs", "100000"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "arignote", *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        # Programs that a shell started in the background ignore Ctrl-C, and so do those that they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        [sys.executable, "-m", "arignote", *words], stderr=subprocess.PIPE, text=True, env=environment
     )
     with process.stderr:
         for line in process.stderr:

@@ -56,10 +56,10 @@ def loads(data: bytes | bytearray, start: int = 0, classes: Iterable[str] = ()) 
     >>> import pickle
     >>> loads(pickle.dumps({"a": [1, 2]}))[0]
     {'a': [1, 2]}
-    >>> loads(pickle.dumps(print))
+    >>> loads(pickle.dumps(len))
     Traceback (most recent call last):
     ...
-    arignote.data.unpickle.PickleError: got a pickle that asks for builtins.print; need plain data and numpy arrays only
+    arignote.data.unpickle.PickleError: got a pickle that asks for builtins.len; need plain data and numpy arrays only
     """
     source = io.BytesIO(data)
     source.seek(start)
