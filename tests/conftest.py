@@ -1,11 +1,14 @@
 """What several test modules need."""
 
+import http.server
 import signal
+import threading
 
 import numpy as np
 import pytest
 
 from arignote import engine
+from tests.helpers import MetadataService
 
 # Programs that a shell starts in the background ignore Ctrl-C, and so would those that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -34,25 +37,15 @@ def blobs():
     return (rng.normal(size=(3, 5)) * 2)[y] + rng.normal(size=(240, 5)), y
 
 
-def numeric_gradient(function, array, step=1e-6):
-    """Return the gradient of a function of an array by central differences."""
-    gradient = np.empty_like(array)
-    for index in np.ndindex(array.shape):
-        up, down = array.copy(), array.copy()
-        up[index] += step
-        down[index] -= step
-        gradient[index] = (function(up) - function(down)) / (2 * step)
-    return gradient
+@pytest.fixture
+def service():
+    """Run a metadata service of a spot machine; return its handler and its address."""
 
+    class Service(MetadataService):
+        pass
 
-def numeric_gradient_by(shared, function):
-    """Return the gradient of a function of nothing by a shared variable that it depends on."""
-    start = shared.get_value()
-
-    def at(value):
-        shared.set_value(value)
-        return function()
-
-    gradient = numeric_gradient(at, start)
-    shared.set_value(start)
-    return gradient
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Service, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()

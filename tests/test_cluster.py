@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,12 +18,9 @@ from arignote.image import augment
 from arignote.nnets.hooks import Hook
 from arignote.nnets.layers import Layer
 from arignote.nnets.nets import NNClassifier, define_cnn, define_mlp
-from tests.nnets.test_nets import same
-from tests.nnets.test_shards import StopAfter
-from tests.resume.test_signals import MetadataService, service  # noqa: F401
+from tests.helpers import ROOT, StopAfter, assert_same_training
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-ROOT = Path(__file__).parent.parent
 rng = np.random.default_rng(0)
 X, y = rng.random((200, 36)).astype("f4"), rng.integers(3, size=200)
 MLP = define_mlp([9], n_classes=3, dropout_p=0.5, l2=0.01)
@@ -45,11 +41,6 @@ def fit(layers=MLP, data=None, classifier=None, **given):
     classifier = classifier or NNClassifier(layers, rng=1)
     given = {"n_epochs": 3, "batch_size": 30, "sgd_type": "nag", "valid": (X[:50], y[:50]), "shards": 4} | given
     return classifier.fit(Data(X, y, shuffle=True) if data is None else data, **given)
-
-
-def require_same(one, other):
-    same(one, other)
-    assert one.trainer.history == other.trainer.history
 
 
 class Once(Hook):
@@ -80,7 +71,7 @@ def alone():
 
 def test_one_or_three_workers(alone):
     for workers in (1, 3):
-        require_same(fit(workers=workers), alone)
+        assert_same_training(fit(workers=workers), alone)
 
 
 @pytest.mark.slow
@@ -95,25 +86,25 @@ def test_images_from_a_file_with_augmentation(tmp_path):
         layers = define_cnn(1, 6, [(4, 3, 2)], [8], n_classes=3, dropout_p=0.3)
         return fit(layers, data, valid=valid, augmentation=augment.shift(1), **given)
 
-    require_same(found(workers=2), found())
+    assert_same_training(found(workers=2), found())
 
 
 @pytest.mark.parametrize("harm", [kill, pytest.param(hold, marks=pytest.mark.slow)])
 def test_a_worker_that_dies_or_hangs(harm, alone, caplog):
     with caplog.at_level(logging.WARNING, logger="arignote"):
-        require_same(fit(workers=Cluster(2, timeout=3), hooks=Once(4, harm)), alone)
+        assert_same_training(fit(workers=Cluster(2, timeout=3), hooks=Once(4, harm)), alone)
     assert ("is gone" if harm is kill else "did not answer within 3 s") in caplog.text
 
 
 @pytest.mark.slow
 def test_all_workers_die(alone, caplog):
     with caplog.at_level(logging.WARNING, logger="arignote"):
-        require_same(fit(workers=1, hooks=[Once(2, kill), Once(9, kill)]), alone)
+        assert_same_training(fit(workers=1, hooks=[Once(2, kill), Once(9, kill)]), alone)
     assert caplog.text.count("is gone") == 2
 
 
 @pytest.mark.slow
-def test_a_worker_whose_machine_is_to_be_taken_away_gets_nothing_more(service, alone, caplog):  # noqa: F811
+def test_a_worker_whose_machine_is_to_be_taken_away_gets_nothing_more(service, alone, caplog):
     handler, address = service
 
     def notice_once(self):
@@ -124,9 +115,8 @@ def test_a_worker_whose_machine_is_to_be_taken_away_gets_nothing_more(service, a
 
     handler.do_GET = notice_once
     with caplog.at_level(logging.WARNING, logger="arignote"):
-        require_same(fit(workers=Cluster(2, spot_notice=address)), alone)
+        assert_same_training(fit(workers=Cluster(2, spot_notice=address)), alone)
     assert caplog.text.count("is about to be taken away") == 1
-    assert issubclass(handler, MetadataService)
 
 
 @pytest.mark.slow
@@ -136,7 +126,7 @@ def test_it_goes_on_with_another_number_of_workers_or_none(alone, tmp_path):
     again = NNClassifier.from_state(stopped.__getstate__())
     again.fit(Data(X, y, shuffle=True), valid=(X[:50], y[:50]), workers=1, hooks=StopAfter(6))
     last = NNClassifier.from_state(again.__getstate__())
-    require_same(last.fit(Data(X, y, shuffle=True), valid=(X[:50], y[:50])), alone)
+    assert_same_training(last.fit(Data(X, y, shuffle=True), valid=(X[:50], y[:50])), alone)
 
 
 @pytest.mark.slow
@@ -150,7 +140,7 @@ def test_layers_and_functions_of_ones_own_are_sent():
 
     layers = [["InputLayer"], ["DoubleLayer"], *MLP]
     data = Data(X, y, alter_features=negative)
-    require_same(fit(layers, data, workers=1), fit(layers, data))
+    assert_same_training(fit(layers, data, workers=1), fit(layers, data))
 
 
 @pytest.mark.slow

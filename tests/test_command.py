@@ -13,8 +13,7 @@ import pytest
 
 from arignote import command
 from arignote.data import files
-from tests.resume import run
-from tests.resume.test_exact import ROOT
+from tests.helpers import ROOT, digests
 
 CONFIG = {
     "name": "blobs",
@@ -90,9 +89,9 @@ def test_a_configuration_in_yaml_with_all_that_it_may_hold(folder):
 def test_the_same_command_goes_on(folder):
     assert train("--valid", "0.25", "--epochs", "2") == 0
     assert train("--valid", "0.25") == 0
-    in_two = run.digests(files.checkpoint_read("runs/mine"))
+    in_two = digests(files.checkpoint_read("runs/mine"))
     assert train("--valid", "0.25", "--fresh") == 0
-    assert run.digests(files.checkpoint_read("runs/mine")) == in_two
+    assert digests(files.checkpoint_read("runs/mine")) == in_two
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_its_exit_code(folder):

@@ -4,12 +4,12 @@ Long trainings are cut short: the number of epochs is all that is changed.
 """
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers import ROOT
+
 LONG = ("README.md", "tutorial.md")
 NEEDS = {
     "tutorial.md": ["matplotlib"],

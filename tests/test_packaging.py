@@ -4,9 +4,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers import ROOT
 
 
 def test_a_wheel_holds_all_that_the_library_needs(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from arignote.data import files, readers
 from arignote.data.files import CheckpointError
 from arignote.nnets.nets import NNClassifier
-from tests.nnets.test_nets import MLP, same
+from tests.helpers import MLP, assert_same
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ def test_checkpoints_come_back(classifier, tmp_path):
     assert path.name == "mine_last.pkl.gz"
     for name in (tmp_path / "mine", str(path)):
         again, metadata = files.checkpoint_read(name, get_metadata=True)
-        assert same(again.__getstate__(), classifier.__getstate__())
+        assert_same(again.__getstate__(), classifier.__getstate__())
         assert metadata["note"] == [1, "two"]
         assert metadata["model_name"] == "Mine" and metadata["format_version"] == 1
-    assert same(files.checkpoint_read(path).__getstate__(), classifier.__getstate__())
+    assert_same(files.checkpoint_read(path).__getstate__(), classifier.__getstate__())
 
 
 def test_a_checkpoint_can_be_opened_by_python_alone(classifier, tmp_path):
@@ -157,7 +157,7 @@ def test_mutated_checkpoints_give_an_error_or_an_equal_network(classifier, tmp_p
             content[rng.randrange(len(content))] = rng.randrange(256)
         path.write_bytes(bytes(content))
         with contextlib.suppress(CheckpointError):
-            assert same(files.checkpoint_read(path).__getstate__(), expected)
+            assert_same(files.checkpoint_read(path).__getstate__(), expected)
 
 
 def with_array(state, name, value):
@@ -212,11 +212,11 @@ def test_a_damaged_last_checkpoint_gives_the_one_before_loudly(classifier, tmp_p
     files.checkpoint_write(tmp_path / "mine", classifier)
     later = NNClassifier(MLP, n_in=5, rng=2)
     path = files.checkpoint_write(tmp_path / "mine", later)
-    assert same(files.checkpoint_read(tmp_path / "mine").__getstate__(), later.__getstate__())
+    assert_same(files.checkpoint_read(tmp_path / "mine").__getstate__(), later.__getstate__())
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="damaged gzip file.*Going on from the checkpoint before it.*mine_previous"):
         again = files.checkpoint_read(tmp_path / "mine")
-    assert same(again.__getstate__(), classifier.__getstate__())
+    assert_same(again.__getstate__(), classifier.__getstate__())
     (tmp_path / "mine_previous.pkl.gz").unlink()
     with pytest.raises(CheckpointError, match="damaged"):
         files.checkpoint_read(tmp_path / "mine")

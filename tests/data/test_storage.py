@@ -5,7 +5,7 @@ import pytest
 
 from arignote.data import files, storage
 from arignote.nnets.nets import NNClassifier
-from tests.nnets.test_nets import MLP, same
+from tests.helpers import MLP, assert_same, assert_same_params
 
 
 def test_an_earlier_file_is_kept(tmp_path):
@@ -81,8 +81,8 @@ def test_a_run_is_kept_on_s3_and_goes_on_from_there(bucket, quick, blobs, tmp_pa
     again = files.checkpoint_read(checkpoint)
     assert again.trainer.progress.epoch == 2
     again.fit(**given, n_epochs=4, checkpoint=checkpoint)
-    assert same(again.network.get_values(), straight.network.get_values())
-    assert same(again.trainer.history, straight.trainer.history)
+    assert_same_params(again, straight)
+    assert_same(again.trainer.history, straight.trainer.history)
     best = files.checkpoint_read(f"{checkpoint}_best_model.pkl.gz")
     np.testing.assert_array_equal(best.predict(X), again.predict(X))
 
@@ -94,7 +94,7 @@ def test_a_damaged_last_checkpoint_on_s3_gives_the_one_before(bucket):
     storage.write(f"{bucket}/damaged_last.pkl.gz", b"\x1f\x8bnothing")
     with pytest.warns(UserWarning, match="Going on from the checkpoint before it"):
         again = files.checkpoint_read(f"{bucket}/damaged")
-    assert same(again.__getstate__(), first.__getstate__())
+    assert_same(again.__getstate__(), first.__getstate__())
 
 
 def test_a_bucket_that_is_not_there_is_refused_before_any_work(bucket, blobs):

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from arignote import engine
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 THEANO = Path(os.environ.get("ARIGNOTE_THEANO_PYTHON", ROOT / ".venv/bin/python"))
 
 pytestmark = [

@@ -8,6 +8,7 @@ from arignote.data.readers import Data
 from arignote.engine import tensor
 from arignote.nnets.nets import NNClassifier
 from arignote.ops.dropout import random_words
+from tests.helpers import digests
 from tests.ops.test_contract import CASES, computed, inputs_of
 from tests.resume import run
 
@@ -88,9 +89,9 @@ def test_networks_in_double_precision(float64):
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_blocks_of_minibatches_change_no_bit(kind, tmp_path):
     layers, given = run.arguments(kind)
-    expected = run.digests(run.run(kind, tmp_path / "one by one"))
+    expected = digests(run.run(kind, tmp_path / "one by one"))
     given |= {"checkpoint_batches": None, "n_epochs": 3, "checkpoint": tmp_path / "in blocks"}
-    assert run.digests(NNClassifier(layers, rng=5).fit(**given)) == expected
+    assert digests(NNClassifier(layers, rng=5).fit(**given)) == expected
 
 
 def test_data_on_the_device_and_batches_sent_there_train_the_same(blobs, monkeypatch):
@@ -101,7 +102,7 @@ def test_data_on_the_device_and_batches_sent_there_train_the_same(blobs, monkeyp
         classifier = NNClassifier(run.MLP, rng=1)
         data = Data(X, y, start=20, stop=200, shuffle=True)
         classifier.fit(data, valid=(X, y), n_epochs=2, batch_size=32)
-        return run.digests(classifier)
+        return digests(classifier)
 
     found = train()
     monkeypatch.setattr("arignote.engine.resident", lambda array: sent.append(array))

@@ -13,8 +13,8 @@ import pytest
 
 from arignote import native
 from arignote.native import build
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 TRAIN = """
     import warnings
     with warnings.catch_warnings(record=True) as caught:

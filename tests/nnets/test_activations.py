@@ -7,7 +7,7 @@ from arignote.nnets import activations
 from arignote.nnets.activations import ACTIVATIONS
 from arignote.nnets.nets import NNClassifier
 from arignote.ops.activate import FORMULAS
-from tests.conftest import numeric_gradient, numeric_gradient_by
+from tests.helpers import numeric_gradient, numeric_gradient_by
 
 X = np.array([-2.0, -0.3, -0.02, 0.0, 0.03, 0.4, 1.7])
 POSITIVE, NEGATIVE = np.maximum(X, 0), np.minimum(X, 0)

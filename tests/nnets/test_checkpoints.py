@@ -8,7 +8,7 @@ from arignote.data import files
 from arignote.nnets import checkpoints
 from arignote.nnets.checkpoints import Checkpoints
 from arignote.nnets.nets import NNClassifier
-from tests.nnets.test_nets import MLP, same, without_clock
+from tests.helpers import MLP, assert_same_params, assert_same_training
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_a_lost_folder_is_reported_and_training_goes_on(blobs, tmp_path, caplog)
     assert "could not be written" in caplog.text and "Training goes on" in caplog.text
     assert "Not written: " in caplog.text
     straight = fit(X, y, checkpoint=tmp_path / "straight", augmentation=lambda X, y: (X, y))
-    assert same(without_clock(classifier), without_clock(straight))
+    assert_same_training(classifier, straight)
 
 
 def test_a_full_disk_leaves_the_last_good_file_and_is_tried_again(blobs, tmp_path, caplog):
@@ -54,7 +54,7 @@ def test_a_full_disk_leaves_the_last_good_file_and_is_tried_again(blobs, tmp_pat
     assert classifier.trainer.finished
     assert files.checkpoint_read(tmp_path / "mine").trainer.finished
     best = files.checkpoint_read(tmp_path / "mine_best_model.pkl.gz")
-    assert same(best.network.get_values(), classifier.network.get_values())
+    assert_same_params(best, classifier)
 
 
 @pytest.mark.parametrize(("given", "expected"), [({"batches": 3, "seconds": None}, 3), ({"seconds": 0}, 1)])
@@ -87,7 +87,7 @@ def test_a_best_model_found_elsewhere_is_written_here_too(blobs, tmp_path):
     moved.trainer.progress.best_loss = 0.0  # nothing to come can be better
     moved.fit(X, y, valid=(X, y), n_epochs=5, checkpoint=tmp_path / "b")
     best = files.checkpoint_read(tmp_path / "b_best_model.pkl.gz")
-    assert same(best.network.get_values(), classifier.network.get_values())
+    assert_same_params(best, classifier)
 
 
 @pytest.mark.parametrize(("name", "value"), [("checkpoint_seconds", -1), ("checkpoint_batches", 0)])

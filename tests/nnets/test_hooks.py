@@ -11,6 +11,7 @@ from arignote.data import files
 from arignote.nnets.checkpoints import Checkpoints
 from arignote.nnets.hooks import EarlyStopping, Hook, Record
 from arignote.nnets.nets import NNClassifier
+from tests.helpers import digests
 from tests.resume import run
 
 
@@ -148,11 +149,11 @@ def test_a_training_that_stopped_early_stays_stopped(blobs, tmp_path):
     classifier = fit(X, y, [EarlyStopping(4)], **given)
     epoch = classifier.trainer.progress.epoch
     assert epoch < 300
-    expected = run.digests(classifier)
+    expected = digests(classifier)
     again = files.checkpoint_read(tmp_path / "mine")
     fit(X, y, [EarlyStopping(4)], classifier=again, **given)
     assert again.trainer.progress.epoch == epoch
-    assert run.digests(again) == expected
+    assert digests(again) == expected
     fit(X, y, [EarlyStopping(4)], classifier=files.checkpoint_read(tmp_path / "mine"), **given | {"n_epochs": 400})
 
 

@@ -11,8 +11,7 @@ from arignote.engine import tensor
 from arignote.nnets import nets
 from arignote.nnets.layers import LAYERS, ClassificationOutputLayer
 from arignote.nnets.nets import NNClassifier
-
-MLP = [["FCLayer", {"n_units": 8, "activation": "tanh"}], ["ClassificationOutputLayer", {"n_classes": 3}]]
+from tests.helpers import MLP, assert_same, assert_same_training
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +46,7 @@ def test_predictions_do_not_depend_on_the_batches_they_are_made_in(blobs, monkey
 def test_the_same_seed_gives_the_same_network_and_another_another(blobs):
     X, y = blobs
     first, again = fitted(X, y, n_epochs=2), fitted(X, y, n_epochs=2)
-    for name, value in first.network.get_values().items():
-        assert value.tobytes() == again.network.get_values()[name].tobytes()
+    assert_same_training(first, again)
     other = NNClassifier(MLP, rng=2, n_in=5)
     assert (other.params["fc1.W"].get_value() != NNClassifier(MLP, rng=1, n_in=5).params["fc1.W"].get_value()).any()
 
@@ -88,6 +86,23 @@ class Squares(Reader):
             yield np.stack([rows % 3 - 1, (rows % 3 - 1) ** 2], axis=1).astype(float)
 
 
+# Each form of data, and how many rows of it are trained on.
+FORMS = {
+    "arrays": 240,
+    "lists": 240,
+    "column of labels": 240,
+    "float labels": 240,
+    "tuple": 240,
+    "data": 240,
+    "readers": 240,
+    "partitions": 168,
+    "pickle": 240,
+    "three pairs": 160,
+    "csv": 240,
+    "npy": 240,
+}
+
+
 def forms(X, y, tmp_path):
     with open(tmp_path / "data.pkl", "wb") as file:
         pickle.dump((X, y), file)
@@ -97,24 +112,25 @@ def forms(X, y, tmp_path):
     np.save(tmp_path / "X.npy", X)
     np.save(tmp_path / "y.npy", y)
     return {
-        "arrays": ((X, y), 240),
-        "lists": ((X.tolist(), y.tolist()), 240),
-        "column of labels": ((X, y[:, np.newaxis]), 240),
-        "float labels": ((X, y.astype(float)), 240),
-        "tuple": (((X, y),), 240),
-        "data": ((Data(X, y, batch_size=24),), 240),
-        "readers": ((ArrayReader(X), ArrayReader(y)), 240),
-        "partitions": ((DataWithHoldoutPartitions(X, y, 24, 0.2, 0.1),), 168),
-        "pickle": ((str(tmp_path / "data.pkl"),), 240),
-        "three pairs": ((str(tmp_path / "three.pkl"),), 160),
-        "csv": ((tmp_path / "data.csv",), 240),
-        "npy": ((str(tmp_path / "X.npy"), str(tmp_path / "y.npy")), 240),
+        "arrays": (X, y),
+        "lists": (X.tolist(), y.tolist()),
+        "column of labels": (X, y[:, np.newaxis]),
+        "float labels": (X, y.astype(float)),
+        "tuple": ((X, y),),
+        "data": (Data(X, y, batch_size=24),),
+        "readers": (ArrayReader(X), ArrayReader(y)),
+        "partitions": (DataWithHoldoutPartitions(X, y, 24, 0.2, 0.1),),
+        "pickle": (str(tmp_path / "data.pkl"),),
+        "three pairs": (str(tmp_path / "three.pkl"),),
+        "csv": (tmp_path / "data.csv",),
+        "npy": (str(tmp_path / "X.npy"), str(tmp_path / "y.npy")),
     }
 
 
-@pytest.mark.parametrize("form", list(forms(np.zeros((240, 5)), np.zeros(240), __import__("pathlib").Path("/tmp"))))
+@pytest.mark.parametrize("form", FORMS)
 def test_fit_takes_every_form_of_data(form, blobs, tmp_path):
-    arguments, n_rows = forms(*blobs, tmp_path)[form]
+    n_rows = FORMS[form]
+    arguments = forms(*blobs, tmp_path)[form]
     classifier = fitted(*(arguments if len(arguments) == 2 else (arguments[0], None)), n_epochs=8)
     assert classifier.trainer.progress.n_rows == n_rows
     assert classifier.score(*blobs) > 0.85
@@ -252,13 +268,15 @@ def with_value(X, row, value):
         (lambda X, y: {"sgd_max_grad_norm": -1}, "got sgd_max_grad_norm=-1"),
         (lambda X, y: {"validation_frequency": 0}, "got validation_frequency=0"),
         (lambda X, y: {"X": Data(X, y, batch_size=30), "y": None}, "in batches of 30, and a training with"),
-        (lambda X, y: {"checkpoint": "/tmp/a", "extra_metadata": {"f": print}}, "got metadata that cannot be stored"),
+        (lambda X, y: {"checkpoint": "mine", "extra_metadata": {"f": print}}, "got metadata that cannot be stored"),
         (lambda X, y: {"augmentation": 3}, "got augmentation=3; need a function"),
         (lambda X, y: {"augmentation": lambda a, b, c: a}, "augmentation with 3 arguments"),
         (lambda X, y: {"X": "/nowhere/data.csv", "y": None}, "need a file that exists"),
     ],
 )  # fmt: skip
-def test_refuses_wrong_input_before_any_work(change, message, blobs, monkeypatch):
+def test_refuses_wrong_input_before_any_work(change, message, blobs, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
     def no_work(*arguments):
         raise AssertionError("work was begun")
 
@@ -324,35 +342,13 @@ def test_parameters_that_do_not_fit_are_refused_and_nothing_changes():
 # -- pickling --------------------------------------------------------------------------------------------------------
 
 
-def same(a, b):
-    """Say whether two pieces of plain data are equal to the bit."""
-    return pickle.dumps(a, 4) == pickle.dumps(b, 4) or _equal(a, b)
-
-
-def _equal(a, b):
-    if isinstance(a, dict):
-        return isinstance(b, dict) and list(a) == list(b) and all(_equal(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    return type(a) is type(b) and (a == b or a != a)
-
-
-def without_clock(classifier):
-    state = classifier.__getstate__()
-    if state["trainer"]:
-        state["trainer"]["progress"].pop("seconds")
-    return state
-
-
 def test_pickles_before_training(blobs):
     X, y = blobs
     for classifier in (NNClassifier(MLP, rng=1, batch_size=24), NNClassifier(MLP, rng=1, n_in=5, batch_size=24)):
         again = pickle.loads(pickle.dumps(classifier))
-        assert same(classifier.__getstate__(), again.__getstate__())
+        assert_same(classifier.__getstate__(), again.__getstate__())
         again.fit(X, y, n_epochs=1), classifier.fit(X, y, n_epochs=1)
-        assert same(without_clock(classifier), without_clock(again))
+        assert_same_training(classifier, again)
 
 
 def test_pickles_after_training_and_goes_on(blobs):
@@ -362,7 +358,7 @@ def test_pickles_after_training_and_goes_on(blobs):
     again = pickle.loads(pickle.dumps(halfway))
     np.testing.assert_array_equal(again.predict_proba(X), halfway.predict_proba(X))
     again.fit(X, y, n_epochs=6, valid=(X, y))
-    assert same(without_clock(again), without_clock(straight))
+    assert_same_training(again, straight)
 
 
 def test_pickles_during_training_and_goes_on(blobs):
@@ -384,7 +380,7 @@ def test_pickles_during_training_and_goes_on(blobs):
     assert len(pickled) == 8
     for pickle_ in pickled:
         again = pickle.loads(pickle_).fit(X, y, **arguments)
-        assert same(without_clock(again), without_clock(classifier))
+        assert_same_training(again, classifier)
 
 
 def test_copies(blobs):
@@ -421,7 +417,7 @@ def test_all_epochs_done_is_said(blobs, caplog):
     with caplog.at_level("WARNING"):
         classifier.fit(*blobs)
     assert "All 1 epochs are done" in caplog.text
-    assert same(before, classifier.network.get_values())
+    assert_same(before, classifier.network.get_values())
 
 
 # -- short cuts ------------------------------------------------------------------------------------------------------

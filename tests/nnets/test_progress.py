@@ -13,7 +13,7 @@ import pytest
 from arignote.nnets.nets import NNClassifier, define_mlp
 from arignote.nnets.progress import ProgressBar
 from arignote.util import netlog
-from tests.resume.test_exact import ROOT
+from tests.helpers import ROOT
 
 PROGRAM = """
 import numpy as np

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from arignote.data.readers import ArrayReader, Data, DataWithHoldoutPartitions, HDFReader, HDFWriter, Reader
 from arignote.image import augment
 from arignote.nnets import shards
-from arignote.nnets.hooks import Hook
 from arignote.nnets.nets import NNClassifier, define_cnn, define_mlp
-from tests.nnets.test_nets import same
+from tests.helpers import StopAfter, assert_same_training
 
 LAYERS = define_mlp([7], n_classes=3, dropout_p=0.5, l2=0.01)
 
@@ -74,16 +73,6 @@ def test_penalties_of_layers_count_once(blobs, float64, quick):
     np.testing.assert_allclose(parts.params["fc1.b"].get_value(), whole.params["fc1.b"].get_value(), rtol=1e-9)
 
 
-class StopAfter(Hook):
-    def __init__(self, n_batches):
-        self.left = n_batches
-
-    def batch_end(self, classifier, loss):
-        self.left -= 1
-        if self.left == 0:
-            classifier.trainer.stop("enough")
-
-
 def test_a_training_in_shards_goes_on_after_any_minibatch(blobs, quick, tmp_path):
     X, y = blobs
     given = {"shards": 3, "validation_frequency": 70}
@@ -92,8 +81,7 @@ def test_a_training_in_shards_goes_on_after_any_minibatch(blobs, quick, tmp_path
         stopped = fit(X, y, hooks=StopAfter(n_batches), **given)
         again = NNClassifier.from_state(stopped.__getstate__())
         again.fit(X, y, valid=(X[:33], y[:33]))
-        same(again, through)
-        assert again.trainer.history == through.trainer.history
+        assert_same_training(again, through)
 
 
 class OnlyOn(Reader):

@@ -11,9 +11,7 @@ from arignote.data import files
 from arignote.data.readers import Data, DataWithHoldoutPartitions
 from arignote.nnets.nets import NNClassifier
 from arignote.nnets.training import DivergedError, keyed_augmentation
-from tests.nnets.test_nets import MLP, same, without_clock
-
-DROPPED = [["FCLayer", {"n_units": 8, "activation": "tanh"}], ["DropoutLayer", {"dropout_p": 0.3}], MLP[1]]
+from tests.helpers import DROPPED, MLP, assert_same, assert_same_params, assert_same_training
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +228,7 @@ def test_checkpoints_hold_what_their_names_say(blobs, tmp_path):
         np.testing.assert_array_equal(value, read[best].network.get_values()[name])
         np.testing.assert_array_equal(value, best_model.network.get_values()[name])
     last = files.checkpoint_read(tmp_path / "runs/mine")
-    assert same(last.network.get_values(), read[4].network.get_values())
+    assert_same_params(last, read[4])
 
 
 def test_a_stored_training_goes_on_to_the_same_end(blobs, tmp_path):
@@ -243,7 +241,7 @@ def test_a_stored_training_goes_on_to_the_same_end(blobs, tmp_path):
     again = files.checkpoint_read(tmp_path / "halves")
     fit(data, None, n_epochs=6, valid=(X, y), classifier=again, checkpoint=tmp_path / "halves",
         augmentation=arguments["augmentation"])  # fmt: skip
-    assert same(without_clock(again), without_clock(straight))
+    assert_same_training(again, straight)
 
 
 def test_going_on_after_the_best_network_was_restored_starts_from_the_last(blobs, tmp_path):
@@ -252,7 +250,7 @@ def test_going_on_after_the_best_network_was_restored_starts_from_the_last(blobs
     straight = fit(X, y, n_epochs=6, checkpoint=tmp_path / "a", **arguments)
     halves = fit(X, y, n_epochs=3, checkpoint=tmp_path / "b", **arguments)
     fit(X, y, n_epochs=6, classifier=halves, checkpoint=tmp_path / "b", **arguments)
-    assert same(without_clock(halves), without_clock(straight))
+    assert_same_training(halves, straight)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(blobs, tmp_path):
@@ -330,7 +328,7 @@ def test_ctrl_c_stops_early_and_leaves_a_usable_network(blobs, tmp_path):
     assert files.checkpoint_read(tmp_path / "mine").trainer.progress.n_examples >= 480
     resumed = fit(X, y, n_epochs=6, classifier=files.checkpoint_read(tmp_path / "mine"), checkpoint=tmp_path / "mine")
     straight = fit(X, y, n_epochs=6, checkpoint=tmp_path / "straight", augmentation=lambda X, y: (X, y))
-    assert same(resumed.trainer.history, straight.trainer.history)
+    assert_same(resumed.trainer.history, straight.trainer.history)
 
 
 def test_a_second_ctrl_c_does_not_wait():

@@ -28,7 +28,7 @@ from arignote.ops.softmax import (
     softmax,
 )
 from arignote.ops.update import Update
-from tests.conftest import numeric_gradient
+from tests.helpers import numeric_gradient
 
 POSITION, KEY, FRACTION = np.array([1, 2, 3]), np.array([123, 4567]), np.float64(0.3)
 

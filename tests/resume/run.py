@@ -5,7 +5,6 @@ what is left at the end to RESULT. KIND is mlp, conv, hdf (as mlp, from a file s
 network on MNIST).
 """
 
-import hashlib
 import pickle
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from arignote.data import files
 from arignote.data.readers import Data, HDFReader, HDFWriter, Reader
 from arignote.image import augment
 from arignote.nnets.nets import NNClassifier
+from tests.helpers import digests
 
 RULE = {"rule": "stalled", "initial_value": 0.1, "multiply_by": 0.5, "interval": 1, "schedule": [1]}
 MLP = [
@@ -101,24 +101,6 @@ def run(kind, checkpoint, n_epochs=3):
     else:
         classifier = NNClassifier(layers, rng=5)
     return classifier.fit(**given, checkpoint=checkpoint, n_epochs=n_epochs)
-
-
-def digests(classifier):
-    """Return a checksum of each part of the state, the clock left out."""
-    state = classifier.__getstate__()
-    state["trainer"]["progress"].pop("seconds")
-    flat = {}
-
-    def visit(value, name):
-        if isinstance(value, dict):
-            for key, item in value.items():
-                visit(item, f"{name}/{key}")
-        else:
-            content = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
-            flat[name] = hashlib.sha256(content).hexdigest()
-
-    visit(state, "")
-    return flat
 
 
 if __name__ == "__main__":

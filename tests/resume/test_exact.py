@@ -4,16 +4,14 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from arignote import engine
 from arignote.data import files
 from arignote.nnets.checkpoints import Checkpoints
+from tests.helpers import ROOT, digests
 from tests.resume import run
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def in_process(kind, checkpoint, result):
@@ -41,9 +39,9 @@ def snapshots(monkeypatch):
 
 def straight_run(kind, tmp_path):
     if kind == "conv":
-        return run.digests(run.run(kind, tmp_path / "straight"))
+        return digests(run.run(kind, tmp_path / "straight"))
     with engine.quick_compile():
-        return run.digests(run.run(kind, tmp_path / "straight"))
+        return digests(run.run(kind, tmp_path / "straight"))
 
 
 def test_a_run_stopped_after_any_minibatch_ends_the_same_in_a_fresh_process(snapshots, tmp_path):
@@ -68,14 +66,14 @@ def test_so_does_a_conv_net(snapshots, tmp_path):
 
 
 def test_so_does_training_from_a_file_that_is_shuffled_by_blocks(snapshots, tmp_path, quick):
-    expected = run.digests(run.run("hdf", tmp_path / "straight"))
+    expected = digests(run.run("hdf", tmp_path / "straight"))
     assert len(snapshots) == 15
     for i in range(15):
         files.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
     for i in (1, 7):
         assert in_process("hdf", tmp_path / f"from{i}", tmp_path / f"result{i}") == expected
     for i in set(range(15)) - {1, 7}:
-        assert run.digests(run.run("hdf", tmp_path / f"from{i}")) == expected, f"stopped after minibatch {i + 1}"
+        assert digests(run.run("hdf", tmp_path / f"from{i}")) == expected, f"stopped after minibatch {i + 1}"
 
 
 def test_three_resumes_within_one_epoch_end_the_same(snapshots, tmp_path, quick):
@@ -86,7 +84,7 @@ def test_three_resumes_within_one_epoch_end_the_same(snapshots, tmp_path, quick)
         classifier = files.checkpoint_read(tmp_path / "again")
         del snapshots[i + 1 :]
         classifier.fit(**given, checkpoint=tmp_path / "again")
-    assert run.digests(classifier) == expected
+    assert digests(classifier) == expected
 
 
 def test_the_state_in_the_middle_of_a_validation_validates_again(tmp_path, quick, monkeypatch):
@@ -106,4 +104,4 @@ def test_the_state_in_the_middle_of_a_validation_validates_again(tmp_path, quick
     run.run("mlp", tmp_path / "stopped")
     stored = files.checkpoint_read(tmp_path / "stopped")
     assert stored.trainer.progress.validation_is_due and not stored.trainer.history
-    assert run.digests(run.run("mlp", tmp_path / "stopped")) == expected
+    assert digests(run.run("mlp", tmp_path / "stopped")) == expected

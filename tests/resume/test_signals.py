@@ -1,6 +1,5 @@
 """Told to stop: by Ctrl-C, by SIGTERM, by a spot notice."""
 
-import http.server
 import os
 import random
 import signal
@@ -13,8 +12,9 @@ import pytest
 
 from arignote.data import files
 from arignote.nnets.interrupt import SpotWatcher, Stopped, StopRequest
+from tests.helpers import ROOT
 from tests.resume import run
-from tests.resume.test_exact import ROOT, in_process, straight_run
+from tests.resume.test_exact import in_process, straight_run
 
 
 def start(kind, checkpoint, *more):
@@ -91,45 +91,6 @@ def test_a_signal_that_the_program_ignores_stays_ignored(quick, tmp_path):
         assert run.NNClassifier(layers, rng=5).fit(**given, n_epochs=2).trainer.finished
     finally:
         signal.signal(signal.SIGTERM, earlier)
-
-
-class MetadataService(http.server.BaseHTTPRequestHandler):
-    """What a program on an EC2 machine sees of the metadata service, version 2."""
-
-    notice = None
-    asked = 0
-
-    def reply(self, status, text=""):
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def do_PUT(self):
-        good = self.path == "/latest/api/token" and "X-aws-ec2-metadata-token-ttl-seconds" in self.headers
-        self.reply(200 if good else 400, "the-token")
-
-    def do_GET(self):
-        type(self).asked += 1
-        if self.headers.get("X-aws-ec2-metadata-token") != "the-token":
-            return self.reply(401)
-        if self.path != "/latest/meta-data/spot/instance-action" or self.notice is None:
-            return self.reply(404)
-        return self.reply(200, self.notice)
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def service():
-    class Service(MetadataService):
-        pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Service, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_spot_notice_stops_training_and_saves(service, quick, tmp_path, caplog):

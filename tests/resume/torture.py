@@ -18,8 +18,7 @@ from pathlib import Path
 
 from arignote.data import files
 from tests import kills
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.helpers import ROOT
 
 SAVE = """
 import os, sys

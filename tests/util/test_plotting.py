@@ -5,7 +5,7 @@ import pytest
 
 from arignote.data import files
 from arignote.nnets.nets import NNClassifier, define_cnn
-from tests.nnets.test_nets import MLP
+from tests.helpers import MLP
 
 pytest.importorskip("matplotlib")
 from arignote.util import plotting

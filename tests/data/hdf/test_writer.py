@@ -14,6 +14,7 @@ from arignote.data import journal
 from arignote.data.readers import HDFError, HDFReader, HDFWriter
 from tests import kills
 from tests.data.hdf.append import rows
+from tests.helpers import ROOT
 
 rng = np.random.default_rng(4)
 
@@ -118,7 +119,7 @@ def test_files_of_others_are_left_alone(tmp_path):
 def test_kills_at_random_moments_leave_a_file_that_can_grow(tmp_path):
     path, moments, n_rows = tmp_path / "data.h5", random.Random(1), 0
     for _ in range(4):
-        process = subprocess.Popen([sys.executable, "-m", "tests.data.hdf.append", path, "0.02"], cwd=kills.ROOT)
+        process = subprocess.Popen([sys.executable, "-m", "tests.data.hdf.append", path, "0.02"], cwd=ROOT)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (path.exists() and path.stat().st_size > 4096):
             time.sleep(0.01)

@@ -8,7 +8,7 @@ import pytest
 from arignote import engine
 from arignote.nnets.layers import LAYERS, OutputLayer
 from arignote.nnets.network import Network
-from tests.conftest import numeric_gradient, numeric_gradient_by
+from tests.helpers import numeric_gradient, numeric_gradient_by
 
 IMAGE = (4, 7, 6)
 # Layer -> its parameters, and the shape of an example that it takes.
