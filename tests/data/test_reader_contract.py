@@ -133,7 +133,8 @@ def test_the_same_from_every_batch_on_after_a_restore(case, shuffle):
     labels = np.concatenate([y for _, y in whole])
     assert sorted(labels.tolist()) == list(range(2, N))
     assert (labels.tolist() == list(range(2, N))) != shuffle
-    assert source.rows(0, N - 2, epoch=1, seed=3).tolist() == labels.tolist() or isinstance(reader, PickedReader)
+    numbers = reader.rows[labels] if isinstance(reader, PickedReader) else labels  # as the user counts the rows
+    assert source.rows(0, N - 2, epoch=1, seed=3).tolist() == numbers.tolist()
     restored = pickle.loads(pickle.dumps(source))
     for first in range(len(whole) + 1):
         rest = list(restored.iter_epoch(epoch=1, first_batch=first, seed=3))

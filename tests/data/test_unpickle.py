@@ -261,9 +261,12 @@ def test_an_array_whose_shape_does_not_fit_its_data_is_refused():
 def test_mutations_give_an_error_or_data():
     original = pickle.dumps({"a": np.arange(20.0), "b": [1, "two", (3.0, None)]}, 4)
     rng = random.Random(0)
+    n_read = 0
     for _ in range(3000):
         content = bytearray(original)
         for _ in range(rng.randrange(1, 4)):
             content[rng.randrange(len(content))] = rng.randrange(256)
         with contextlib.suppress(PickleError):
             unpickle.loads(bytes(content))
+            n_read += 1
+    assert 500 < n_read < 2500  # most of the bytes are those of the array, where any number will do

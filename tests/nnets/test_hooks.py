@@ -11,7 +11,7 @@ from arignote.data import files
 from arignote.nnets.checkpoints import Checkpoints
 from arignote.nnets.hooks import EarlyStopping, Hook, Record
 from arignote.nnets.nets import NNClassifier
-from tests.helpers import digests
+from tests.helpers import StopAfter, digests
 from tests.resume import run
 
 
@@ -188,15 +188,7 @@ def test_records_of_other_formats_are_refused():
 
 
 def test_a_hook_may_stop_the_training(blobs):
-    class AfterSix(Hook):
-        n = 0
-
-        def batch_end(self, classifier, loss):
-            self.n += 1
-            if self.n == 6:
-                classifier.trainer.stop("six are enough")
-
-    classifier = fit(*blobs, [AfterSix()])
+    classifier = fit(*blobs, [StopAfter(6)])
     if engine.resident is None:  # else a block of minibatches is trained in one go
         assert classifier.trainer.progress.epoch == 1 and classifier.trainer.progress.batch == 2
     assert not classifier.trainer.finished

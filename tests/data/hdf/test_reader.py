@@ -57,7 +57,7 @@ def test_partitions_of_a_file(path, quick):
     features, labels = HDFReader(path, "features"), HDFReader(path, "labels")
     parts = DataWithHoldoutPartitions(features, labels, 20, valid_frac=0.25, test_frac=0.25)
     classifier = small().fit(parts, n_epochs=2)
-    assert parts.train.n_rows, parts.valid.n_rows == (120, 60)
+    assert (parts.train.n_rows, parts.valid.n_rows, parts.test.n_rows) == (120, 60, 60)
     assert classifier.trainer.history[-1]["test_error"] < 1
     assert small().fit(features, labels, valid=0.25, test=path, n_epochs=1).trainer.history
 
