@@ -62,10 +62,11 @@ bench: setup .venv-bench/installed  ## Measure speed beside PyTorch, JAX and sci
 docs: setup  ## Build the documentation: docs/build/html/index.html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/build/html
 
-lint: setup  ## Check style and types
+lint: setup  ## Check style, types, and that every check of the tests can fail
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.lint
 
 format: setup  ## Mend style
 	$(BIN)/ruff check --fix .

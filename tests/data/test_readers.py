@@ -64,7 +64,7 @@ def test_each_row_is_in_exactly_one_partition(n, batch, valid, test):
     present = [part for part in (parts.train, parts.valid, parts.test) if part is not None]
     rows = [row for part in present for X, _ in part.iter_epoch() for row in X.tolist()]
     assert rows == list(range(n))
-    assert all(part.start % batch == 0 for part in present)
+    assert present and all(part.start % batch == 0 for part in present)
     assert (parts.valid is not None) == (valid > 0) and (parts.test is not None) == (test > 0)
 
 
