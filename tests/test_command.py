@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from arignote import command
 from arignote.data import files
-from tests.helpers import ROOT, digests
+from tests.helpers import ROOT, digests, mean_nll
 
 CONFIG = {
     "name": "blobs",
@@ -68,6 +69,27 @@ def test_train_show_predict(folder, capsys):
     assert command.main(arguments) == 0
     assert "% of 60 examples are classified wrongly" in capsys.readouterr().err
     assert np.load("found.npy").shape == (60, 3)
+
+
+def test_three_pairs_in_a_pickle(folder, blobs, capsys):
+    """They are trained, validated and tested on, unless other data are named; the last are what to predict."""
+    X, y = blobs
+    pairs = (X[:100], y[:100]), (X[100:140], y[100:140]), (X[140:170], y[140:170])
+    (folder / "three.pkl").write_bytes(pickle.dumps(pairs))
+    data = ["--data", "three.pkl"]
+    held = X[:60], y[:60]
+    for more, valid, test in (([], *pairs[1:]), (["--valid", "held.csv", "--test", "held.csv"], held, held)):
+        assert train(*data, *more, "--fresh", "--epochs", "1") == 0
+        trained = files.checkpoint_read("runs/mine")
+        entry = trained.trainer.history[0]
+        assert entry["valid_nll"] == pytest.approx(mean_nll(trained, *valid), rel=1e-4)
+        assert entry["test_nll"] == pytest.approx(mean_nll(trained, *test), rel=1e-4)
+    capsys.readouterr()
+    assert command.main(["predict", "runs/mine", *data]) == 0
+    shown = capsys.readouterr()
+    best = files.checkpoint_read("runs/mine_best_model.pkl.gz")
+    assert shown.out.split() == [str(label) for label in best.predict(X[140:170])]
+    assert "of 30 examples" in shown.err
 
 
 def test_a_configuration_in_yaml_with_all_that_it_may_hold(folder):

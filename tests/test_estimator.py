@@ -53,6 +53,19 @@ def test_a_seed_makes_it_the_same_again(digits):
     assert (other != first).any()
 
 
+def test_augmentation_is_handed_on_and_each_class_is_held_out():
+    y = np.repeat(["common", "frequent", "rare"], [60, 30, 10])
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    seen = []
+
+    def spy(X, y):
+        seen.extend(y)
+        return X, y
+
+    ArignoteClassifier([4], n_epochs=1, valid=0.2, augmentation=spy, random_state=0).fit(X, y)
+    assert np.bincount(seen).tolist() == [48, 24, 8]
+
+
 def test_searches_and_cross_validation(digits):
     X_train, _, y_train, _ = digits
     network = ArignoteClassifier([10], n_epochs=3, random_state=1)

@@ -42,6 +42,18 @@ def test_a_corrupted_pickle_is_refused(content, tmp_path):
         files.read_pickle(tmp_path / "a.pkl.gz")
 
 
+@pytest.mark.parametrize("n_bytes", [100, 2**16, 2**20, 2**20 + 1])
+@pytest.mark.parametrize("n_behind", [0, 2**20])
+def test_a_pickle_whose_checksum_does_not_fit_is_refused(n_bytes, n_behind, tmp_path):
+    """Wherever the pickle ends within the blocks that are read, and whatever follows it."""
+    padding = n_bytes - len(pickle.dumps(bytes(n_bytes)))
+    content = bytearray(gzip.compress(pickle.dumps(bytes(n_bytes + padding)) + bytes(n_behind), 0))
+    content[-8] ^= 1  # the first byte of the checksum
+    (tmp_path / "a.pkl.gz").write_bytes(content)
+    with pytest.raises(CheckpointError, match="a.pkl.gz: got a damaged gzip file .*CRC"):
+        files.read_pickle(tmp_path / "a.pkl.gz")
+
+
 def test_a_missing_file_is_an_error(tmp_path):
     for read in (files.read_pickle, files.checkpoint_read, files.read_csv, files.read_array, readers.read_data):
         with pytest.raises(FileNotFoundError, match="need a file that exists"):
@@ -59,6 +71,17 @@ def test_reads_tables(tmp_path):
     with gzip.open(tmp_path / "packed.csv.gz", "wt") as file:
         file.write("1,0\n2,1\n")
     assert files.read_csv(tmp_path / "packed.csv.gz")[0].tolist() == [[1], [2]]
+
+
+@pytest.mark.parametrize("header", ["", "label,a,b\n", "0,label,1\n"], ids=["none", "names", "numbers and a name"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte order mark"])
+def test_headers_of_tables(header, mark, tmp_path):
+    (tmp_path / "a.csv").write_bytes(mark + header.encode() + b"7,8,0\n5,6,1\n")
+    X, y = files.read_csv(tmp_path / "a.csv")
+    column = header.strip().split(",").index("label") if header else 2
+    table = np.array([[7, 8, 0], [5, 6, 1]])
+    assert y.tolist() == table[:, column].tolist()
+    assert X.tolist() == np.delete(table, column, axis=1).tolist()
 
 
 def test_wrong_tables_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 import resource
 import shutil
 import threading
+import time
 
 import pytest
 
@@ -71,6 +72,40 @@ def test_is_due_after_a_minute_by_default(tmp_path, monkeypatch):
     assert not due.is_due(1)
     now[0] += 0.2
     assert due.is_due(1)
+
+
+def test_a_best_model_does_not_put_off_the_last_one(blobs, tmp_path, monkeypatch):
+    """The last state is due after 3 and 6 minibatches, though there is a best model after 2, 4 and 6."""
+    written = []
+    monkeypatch.setattr(files, "write_content", lambda path, content: written.append(path.name))
+    given = {"validation_frequency": 80, "checkpoint_batches": 3, "checkpoint_seconds": None}
+    fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine", **given)
+    kinds = [name.removeprefix("mine_").removesuffix(".pkl.gz") for name in written]
+    assert kinds[:5] == ["best_model", "last", "best_model", "best_model", "last"]
+
+
+def test_a_good_run_warns_of_nothing(blobs, tmp_path, caplog):
+    with caplog.at_level("INFO", "arignote"):
+        fit(*blobs, checkpoint=tmp_path / "mine")
+    assert "epoch 4/4" in caplog.text
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
+
+
+def test_files_are_whole_when_fit_raises(blobs, tmp_path, monkeypatch):
+    write = files.write_content
+
+    def slowly(path, content):
+        time.sleep(0.2)
+        write(path, content)
+
+    def fail_in_the_second_epoch(X, y, epoch, rng):
+        return {0: (X, y)}[epoch]
+
+    monkeypatch.setattr(files, "write_content", slowly)
+    with pytest.raises(KeyError):
+        fit(*blobs, checkpoint=tmp_path / "mine", augmentation=fail_in_the_second_epoch)
+    assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch == 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("arignote")]
 
 
 def test_leaves_no_thread(blobs, tmp_path):

@@ -97,6 +97,17 @@ def test_whatever_hooks_keep_goes_on_where_it_stood(tmp_path, monkeypatch):
         assert diary.told == expected.told, f"from state {i}"
 
 
+def test_the_end_of_an_epoch_is_told_after_resuming_from_its_validation(blobs, tmp_path):
+    given = {"valid": (blobs[0][:90], blobs[1][:90])}
+    expected = Diary()
+    fit(*blobs, [expected], n_epochs=2, **given)
+    fit(*blobs, [Diary()], n_epochs=1, checkpoint=tmp_path / "mine", **given)
+    validated = files.checkpoint_read(tmp_path / "mine_best_model.pkl.gz")  # taken before the epoch's end is told
+    diary = Diary()
+    fit(*blobs, [diary], n_epochs=2, classifier=validated, **given)
+    assert diary.told == expected.told
+
+
 def test_states_are_kept_by_class_and_number(blobs, caplog):
     first, second = Diary(), Diary()
     classifier = fit(*blobs, [first, second], n_epochs=1)
@@ -155,6 +166,13 @@ def test_a_training_that_stopped_early_stays_stopped(blobs, tmp_path):
     assert again.trainer.progress.epoch == epoch
     assert digests(again) == expected
     fit(X, y, [EarlyStopping(4)], classifier=files.checkpoint_read(tmp_path / "mine"), **given | {"n_epochs": 400})
+
+
+def test_equal_losses_are_no_improvement(blobs):
+    standing = {"rule": "const", "initial_value": 1e-30}
+    given = {"valid": (blobs[0][:90], blobs[1][:90]), "lr_rule": standing, "n_epochs": 20}
+    classifier = fit(*blobs, [EarlyStopping(3)], **given)
+    assert classifier.trainer.progress.epoch == 4
 
 
 def test_without_validation_data_the_training_loss_decides(blobs):

@@ -35,6 +35,19 @@ def test_every_layer_computes_the_same(name):
     require_agreement(with_random_params(network_with(name)))
 
 
+@pytest.mark.parametrize(
+    ("layer", "params", "shape"),
+    [
+        ("MaxPoolChannelsLayer", {"n_channels": 2}, (6, 5, 4)),
+        ("MLPConvLayer", {"n_output_maps": 2, "filter_shape": [3, 2], "n_units": [4], "stride": [2, 1]}, (3, 7, 6)),
+        ("ConvMaxoutLayer", {"n_output_maps": 3, "filter_shape": 2, "maxout_k": 2, "stride": [1, 2]}, (2, 6, 7)),
+    ],
+)
+def test_sizes_that_could_be_swapped(layer, params, shape, monkeypatch):
+    monkeypatch.setitem(EXAMPLES, layer, (params, shape))
+    require_agreement(with_random_params(network_with(layer)))
+
+
 @pytest.mark.parametrize("name", sorted(BUILT_IN - {"maxout"}))
 @pytest.mark.parametrize("layer", ["FCLayer", "ConvLayer"])
 def test_every_activation_computes_the_same(name, layer, monkeypatch):

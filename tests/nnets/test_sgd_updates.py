@@ -12,41 +12,41 @@ GRADIENTS = [np.array([0.2, -0.4]), np.array([-0.1, 0.3]), np.array([0.4, 0.05])
 RATE, MOMENTUM = 0.1, 0.9
 
 
-def by_sgd():
+def by_sgd(gradients):
     p = START.copy()
-    for g in GRADIENTS:
+    for g in gradients:
         p -= RATE * g
     return p
 
 
-def by_nag():
+def by_nag(gradients):
     # Sutskever's form: the gradient is that at the point looked ahead to, which is what the parameter holds.
     p, v = START.copy(), 0
-    for g in GRADIENTS:
+    for g in gradients:
         v_before, v = v, MOMENTUM * v - RATE * g
         p += -MOMENTUM * v_before + (1 + MOMENTUM) * v
     return p
 
 
-def by_rmsprop():
+def by_rmsprop(gradients):
     p, s = START.copy(), 0
-    for g in GRADIENTS:
+    for g in gradients:
         s = 0.9 * s + 0.1 * g * g
         p -= RATE * g / np.sqrt(s + 1e-6)
     return p
 
 
-def by_adagrad():
+def by_adagrad(gradients):
     p, s = START.copy(), 0
-    for g in GRADIENTS:
+    for g in gradients:
         s = s + g * g
         p -= RATE * g / np.sqrt(s + 1e-6)
     return p
 
 
-def by_adadelta():
+def by_adadelta(gradients):
     p, s, d = START.copy(), 0, 0
-    for g in GRADIENTS:
+    for g in gradients:
         s = 0.95 * s + 0.05 * g * g
         step = -np.sqrt(d + 1e-6) / np.sqrt(s + 1e-6) * g
         d = 0.95 * d + 0.05 * step * step
@@ -54,42 +54,56 @@ def by_adadelta():
     return p
 
 
-def by_adam():
+def by_adam(gradients):
     p, m, s = START.copy(), 0, 0
-    for t, g in enumerate(GRADIENTS, start=1):
+    for t, g in enumerate(gradients, start=1):
         m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g * g
         p -= RATE * (m / (1 - 0.9**t)) / (np.sqrt(s / (1 - 0.999**t)) + 1e-8)
     return p
 
 
-EXPECTED = {
-    "sgd": by_sgd(),
-    "nag": by_nag(),
-    "momentum": by_nag(),
-    "rmsprop": by_rmsprop(),
-    "adagrad": by_adagrad(),
-    "adadelta": by_adadelta(),
-    "adam": by_adam(),
+FORMULAS = {
+    "sgd": by_sgd,
+    "nag": by_nag,
+    "momentum": by_nag,
+    "rmsprop": by_rmsprop,
+    "adagrad": by_adagrad,
+    "adadelta": by_adadelta,
+    "adam": by_adam,
 }
 
 
 def test_every_rule_is_tested():
-    assert set(EXPECTED) == set(UPDATE_RULES)
+    assert set(FORMULAS) == set(UPDATE_RULES)
 
 
-@pytest.mark.parametrize("sgd_type", sorted(EXPECTED))
-def test_update_agrees_with_numpy(sgd_type, float64, quick):
+@pytest.mark.parametrize("scale", [1.0, 1e-7], ids=["usual", "tiny"])  # the tiny ones show the epsilons
+@pytest.mark.parametrize("sgd_type", sorted(FORMULAS))
+def test_update_agrees_with_numpy(sgd_type, scale, float64, quick):
     sgd = SGD(sgd_type, {"rule": "const", "initial_value": RATE}, {"rule": "const", "initial_value": MOMENTUM})
     param = engine.shared(START, name="p")
     gradient = engine.tensor.vector("gradient")
     step = engine.function([gradient, *sgd.inputs], [], sgd.updates((gradient * param).sum(), [param]), "ignore")
-    for g in GRADIENTS:
+    gradients = [scale * g for g in GRADIENTS]
+    for g in gradients:
         step(g, *sgd.input_values())
         sgd.n_updates += 1
-    np.testing.assert_allclose(param.get_value(), EXPECTED[sgd_type], rtol=1e-12)
+    np.testing.assert_allclose(param.get_value(), FORMULAS[sgd_type](gradients), rtol=1e-12)
 
 
-@pytest.mark.parametrize("sgd_type", sorted(EXPECTED))
+@pytest.mark.parametrize("scale", [1.0, 1e-7], ids=["usual", "tiny"])
+@pytest.mark.parametrize("sgd_type", sorted(FORMULAS))
+def test_a_rule_without_its_kernel_agrees_with_numpy(sgd_type, scale):
+    rule = UPDATE_RULES[sgd_type]
+    param, kept = START, [np.zeros_like(START) for _ in rule.arrays]
+    gradients = [scale * g for g in GRADIENTS]
+    for time, g in enumerate(gradients, start=1):
+        step, new = rule.function(g, RATE, MOMENTUM, time, *kept)
+        param, kept = param + step, list(new.values())
+    np.testing.assert_allclose(param, FORMULAS[sgd_type](gradients), rtol=1e-12)
+
+
+@pytest.mark.parametrize("sgd_type", sorted(FORMULAS))
 def test_a_restored_sgd_goes_on_to_the_bit(sgd_type, quick):
     def run(stop_after):
         sgd, value = SGD(sgd_type, {"rule": "const", "initial_value": RATE}), START.astype("float32")

@@ -11,7 +11,7 @@ from arignote.data.readers import ArrayReader, Data, DataWithHoldoutPartitions, 
 from arignote.image import augment
 from arignote.nnets import shards
 from arignote.nnets.nets import NNClassifier, define_cnn, define_mlp
-from tests.helpers import StopAfter, assert_same_training
+from tests.helpers import StopAfter, assert_same_training, mean_nll
 
 LAYERS = define_mlp([7], n_classes=3, dropout_p=0.5, l2=0.01)
 
@@ -130,6 +130,21 @@ def test_augmentation_is_keyed_by_the_shard(quick):
     first, again, other = readers[0].read(1, 2, 3), readers[1].read(1, 2, 3), readers[1].read(2, 2, 3)
     np.testing.assert_array_equal(first[0], again[0])
     assert (first[0] != other[0]).any()
+
+
+def test_what_an_augmentation_returns_is_prepared_for_the_network(blobs, quick):
+    X, y = blobs
+    doubled = fit(2 * X, y, valid=None, shards=3)
+    assert_same_training(fit(X, y, valid=None, shards=3, augmentation=lambda X: 2 * X.astype("float64")), doubled)
+
+
+@pytest.mark.parametrize("n_shards", [1, 2])
+def test_validation_counts_all_rows_of_data_that_leave_out_partial_batches(blobs, quick, n_shards):
+    X, y = blobs
+    valid = Data(X[:73], y[:73], allow_partial_batch=False)
+    classifier = fit(X, y, n_epochs=1, valid=valid, shards=n_shards)
+    expected = mean_nll(classifier, X[:73], y[:73])
+    assert classifier.trainer.history[0]["valid_nll"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_bad_rows_are_named(quick):

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from arignote.data import files
 from arignote.data.readers import Data, DataWithHoldoutPartitions
 from arignote.nnets.nets import NNClassifier
 from arignote.nnets.training import DivergedError, keyed_augmentation
-from tests.helpers import DROPPED, MLP, assert_same, assert_same_params, assert_same_training
+from tests.helpers import DROPPED, MLP, StopAfter, assert_same, assert_same_params, assert_same_training
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,15 @@ def test_test_losses_are_computed_at_each_new_best(blobs):
         assert ("test_nll" in entry) == (entry["valid_nll"] < best)
         best = min(best, entry["valid_nll"])
     assert trainer.progress.best_loss == best
+
+
+def test_of_equal_validation_losses_the_first_is_the_best(blobs):
+    X, y = blobs
+    standing = {"rule": "const", "initial_value": 1e-30}
+    trainer = fit(X, y, definition=MLP, n_epochs=3, test=(X, y), sgd_type="sgd", lr_rule=standing).trainer
+    assert len(set(trainer.curve("valid_nll")[1])) == 1
+    assert trainer.progress.best_epoch == 1
+    assert trainer.curve("test_nll")[0] == [1]
 
 
 def test_without_validation_data_rules_watch_the_training_loss(blobs):
@@ -253,6 +263,31 @@ def test_going_on_after_the_best_network_was_restored_starts_from_the_last(blobs
     assert_same_training(halves, straight)
 
 
+def test_so_does_the_state_in_the_middle_of_an_epoch_after_that(blobs, tmp_path):
+    X, y = blobs
+    arguments = {"valid": (X, y), "lr_rule": {"rule": "const", "initial_value": 1.0}}
+    straight = fit(X, y, n_epochs=6, checkpoint=tmp_path / "a", **arguments)
+    halves = fit(X, y, n_epochs=3, checkpoint=tmp_path / "b", **arguments)
+    fit(X, y, n_epochs=6, classifier=halves, checkpoint=tmp_path / "b", hooks=StopAfter(7), **arguments)
+    again = files.checkpoint_read(tmp_path / "b")
+    assert 3 < again.trainer.progress.epoch + again.trainer.progress.batch / 5 < 6
+    fit(X, y, n_epochs=6, classifier=again, checkpoint=tmp_path / "b", **arguments)
+    assert_same_training(again, straight)
+
+
+def test_the_clock_goes_on_where_it_stood(blobs):
+    def slow_at_first(X, y, epoch, rng):
+        time.sleep(0.3 if epoch == 0 else 0)
+        return X, y
+
+    classifier = fit(*blobs, n_epochs=1, batch_size=240, augmentation=slow_at_first)
+    seconds = classifier.trainer.progress.seconds
+    assert seconds >= 0.3
+    again = NNClassifier.from_state(classifier.__getstate__())
+    fit(*blobs, n_epochs=2, batch_size=240, classifier=again, augmentation=slow_at_first)
+    assert again.trainer.progress.seconds > seconds
+
+
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(blobs, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"got checkpoint=.*no file can be written there.*need a place for checkpoints"):
@@ -265,6 +300,13 @@ def test_other_data_in_the_middle_of_an_epoch_are_refused(blobs):
     classifier.trainer.progress.batch = 2
     with pytest.raises(ValueError, match="got 200 rows of training data; need the 240"):
         fit(X[:200], y[:200], classifier=classifier, n_epochs=2)
+
+
+def test_other_data_at_the_edge_of_an_epoch_are_taken(blobs):
+    X, y = blobs
+    classifier = fit(X, y, n_epochs=1)
+    fit(X[:200], y[:200], classifier=classifier, n_epochs=2)
+    assert classifier.trainer.progress.n_examples == 240 + 200
 
 
 def test_other_batches_than_the_training_was_begun_with_are_refused(blobs):
@@ -298,6 +340,17 @@ def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_checkpoint(blobs,
     last = files.checkpoint_read(tmp_path / "mine")
     assert last.trainer.progress.epoch == 2
     assert all(np.isfinite(value).all() for value in last.network.get_values().values())
+
+
+def test_the_minibatch_that_diverged_is_named(blobs):
+    X, y = blobs
+    marked = np.float32(X[130])  # in the third minibatch
+
+    def explode(X, y, epoch, rng):
+        return (np.full_like(X, np.inf) if epoch == 1 and (marked == X).all(axis=1).any() else X), y
+
+    with pytest.raises(DivergedError, match=r"the training loss became nan in epoch 2, after minibatch 3;"):
+        fit(X, y, definition=MLP, augmentation=explode)
 
 
 def test_diverging_leaves_the_best_network(blobs):

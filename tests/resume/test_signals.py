@@ -111,17 +111,36 @@ def test_a_spot_notice_stops_training_and_saves(service, quick, tmp_path, caplog
     assert not [thread for thread in threading.enumerate() if thread.name == "arignote-spot"]
 
 
+def wait_until(condition):
+    """Wait until something is so; fail after 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "got nothing in 20 s"
+        time.sleep(0.01)
+
+
 def test_a_watcher_asks_until_there_is_a_notice_and_tells_once(service):
     handler, address = service
     told = []
     watcher = SpotWatcher(told.append, address, interval=0.01)
     watcher.start()
-    deadline = time.monotonic() + 20
-    while handler.asked < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert handler.asked >= 3 and told == []
+    wait_until(lambda: handler.asked >= 3)
+    assert told == []
     handler.notice = '{"action": "stop", "time": "soon"}'
     watcher._thread.join(20)
+    assert told == ["the spot notice (stop at soon)"]
+    watcher.stop()
+
+
+def test_a_watcher_gets_a_new_token_when_its_own_has_expired(service):
+    handler, address = service
+    told = []
+    watcher = SpotWatcher(told.append, address, interval=0.01)
+    watcher.start()
+    wait_until(lambda: handler.asked >= 1)
+    handler.token = "the-next-token"
+    handler.notice = '{"action": "stop", "time": "soon"}'
+    wait_until(lambda: told)
     assert told == ["the spot notice (stop at soon)"]
     watcher.stop()
 
