@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,14 @@ def mean_nll(classifier, X, y):
     """Return the negative log likelihood of labels, from the probabilities that the classifier predicts."""
     p = classifier.predict_proba(X).astype(np.float64)
     return -np.log(p[np.arange(len(y)), y]).mean()
+
+
+def wait_until(condition, seconds=60):
+    """Wait until something is so; fail if it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited for {seconds} s in vain"
+        time.sleep(0.01)
 
 
 # -- gradients -------------------------------------------------------------------------------------------------------

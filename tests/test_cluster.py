@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -11,14 +12,15 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'arignote[ray]'")
 import ray
 
-from arignote import cluster
+from arignote import cluster, native
 from arignote.cluster import Cluster, ClusterError
 from arignote.data.readers import Data, HDFReader, HDFWriter
 from arignote.image import augment
+from arignote.nnets import activations
 from arignote.nnets.hooks import Hook
 from arignote.nnets.layers import Layer
 from arignote.nnets.nets import NNClassifier, define_cnn, define_mlp
-from tests.helpers import ROOT, StopAfter, assert_same_training
+from tests.helpers import ROOT, StopAfter, assert_same_training, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 rng = np.random.default_rng(0)
@@ -43,25 +45,42 @@ def fit(layers=MLP, data=None, classifier=None, **given):
     return classifier.fit(Data(X, y, shuffle=True) if data is None else data, **given)
 
 
-class Once(Hook):
-    """Do something to a worker, after some minibatches."""
+def watched(folder):
+    """Return the data; each process that reads them leaves in a folder a file named after it, a byte for each time."""
 
-    def __init__(self, n_batches, act):
-        self.left, self.act = n_batches, act
+    def leave_a_mark(X):
+        with open(folder / str(os.getpid()), "ab") as file:
+            file.write(b".")
+        return X
+
+    return Data(X, y, shuffle=True, alter_features=leave_a_mark)
+
+
+class Harm(Hook):
+    """Send a signal to workers that are at work on `watched` data, after some minibatches."""
+
+    def __init__(self, folder, n_batches, number=signal.SIGKILL, n_workers=1):
+        self.folder, self.left, self.number, self.n_workers = folder, n_batches, number, n_workers
+
+    def workers(self, n_reads):
+        """Return the marks of workers that have read so often."""
+        return [
+            path for path in self.folder.iterdir() if path.name != str(os.getpid()) and path.stat().st_size >= n_reads
+        ]
 
     def batch_end(self, classifier, loss):
         self.left -= 1
-        if self.left == 0:
-            worker = classifier.trainer._session.executor._ready[0]
-            self.act(ray.get(worker.hello.remote())["pid"])
-
-
-def kill(pid):
-    os.kill(pid, signal.SIGKILL)
-
-
-def hold(pid):
-    os.kill(pid, signal.SIGSTOP)
+        if self.left > 0 or self.n_workers == 0:
+            return
+        wait_until(lambda: len(self.workers(1)) >= self.n_workers)  # they start
+        chosen = self.workers(5)[: self.n_workers]  # they were given shards
+        if len(chosen) < self.n_workers:
+            time.sleep(0.1)
+            return
+        for path in chosen:
+            os.kill(int(path.name), self.number)
+            path.unlink()
+        self.n_workers = 0
 
 
 @pytest.fixture(scope="module")
@@ -89,21 +108,30 @@ def test_images_from_a_file_with_augmentation(tmp_path):
     assert_same_training(found(workers=2), found())
 
 
-@pytest.mark.parametrize("harm", [kill, pytest.param(hold, marks=pytest.mark.slow)])
-def test_a_worker_that_dies_or_hangs(harm, alone, caplog):
+@pytest.mark.slow
+def test_a_worker_that_hangs(alone, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="arignote"):
-        assert_same_training(fit(workers=Cluster(2, timeout=3), hooks=Once(4, harm)), alone)
-    assert ("is gone" if harm is kill else "did not answer within 3 s") in caplog.text
+        harm = Harm(tmp_path, 4, signal.SIGSTOP)
+        assert_same_training(fit(data=watched(tmp_path), workers=Cluster(2, timeout=3), hooks=harm), alone)
+    assert "did not answer within 3 s" in caplog.text
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_workers_that_die_in_one_minibatch(n_workers, alone, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, logger="arignote"):
+        harm = Harm(tmp_path, 4, n_workers=n_workers)
+        assert_same_training(fit(data=watched(tmp_path), workers=3, hooks=harm), alone)
+    assert caplog.text.count("is gone") == n_workers
 
 
 @pytest.mark.slow
-def test_all_workers_die(alone, caplog):
+def test_all_workers_die_again_and_again(alone, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="arignote"):
-        assert_same_training(fit(workers=1, hooks=[Once(2, kill), Once(9, kill)]), alone)
+        harms = [Harm(tmp_path, 2), Harm(tmp_path, 9)]
+        assert_same_training(fit(data=watched(tmp_path), workers=1, hooks=harms), alone)
     assert caplog.text.count("is gone") == 2
 
 
-@pytest.mark.slow
 def test_a_worker_whose_machine_is_to_be_taken_away_gets_nothing_more(service, alone, caplog):
     handler, address = service
 
@@ -129,8 +157,12 @@ def test_it_goes_on_with_another_number_of_workers_or_none(alone, tmp_path):
     assert_same_training(last.fit(Data(X, y, shuffle=True), valid=(X[:50], y[:50])), alone)
 
 
-@pytest.mark.slow
-def test_layers_and_functions_of_ones_own_are_sent():
+def test_layers_activations_and_functions_of_ones_own_are_sent(monkeypatch):
+    monkeypatch.setattr(activations, "ACTIVATIONS", dict(activations.ACTIVATIONS))
+
+    def bent(x):
+        return x + abs(x) / 2
+
     class DoubleLayer(Layer):
         def expression(self, x):
             return 2 * x
@@ -138,9 +170,9 @@ def test_layers_and_functions_of_ones_own_are_sent():
     def negative(X):
         return -X
 
-    layers = [["InputLayer"], ["DoubleLayer"], *MLP]
+    layers = [["InputLayer"], ["DoubleLayer"], *define_mlp([9], n_classes=3, activation=bent)]
     data = Data(X, y, alter_features=negative)
-    assert_same_training(fit(layers, data, workers=1), fit(layers, data))
+    assert_same_training(fit(layers, data, n_epochs=1, workers=1), fit(layers, data, n_epochs=1))
 
 
 @pytest.mark.slow
@@ -153,6 +185,18 @@ def test_predictions_and_preparation_are_spread(alone, tmp_path):
     batches = list(workers.prepare(Data(X, y, alter_features=lambda X: X**2), batch_size=30))
     np.testing.assert_array_equal(np.concatenate([X for X, _ in batches]), X**2)
     np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), y)
+
+
+def test_some_rows_are_predicted_in_as_many_threads_as_were_asked_for(alone, tmp_path):
+    def note_threads(X):
+        (tmp_path / str(os.getpid())).write_text(str(native.threads()))
+        return X
+
+    data = Data(X, y, start=30, stop=150, alter_features=note_threads)
+    found = Cluster(1, threads=2).predict_proba(alone, data, batch_size=64)
+    np.testing.assert_allclose(found, alone.predict_proba(X[30:150]), atol=1e-6)
+    (tmp_path / str(os.getpid())).unlink(missing_ok=True)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["2"]
 
 
 def test_a_file_that_workers_cannot_see(tmp_path):

@@ -35,7 +35,11 @@ def test_a_pickle_that_runs_something_is_refused_unless_it_is_trusted(tmp_path):
     assert files.read_pickle(tmp_path / "a.pkl", trusted=True) is os.getcwd
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8b damaged", gzip.compress(pickle.dumps(1))[:-5], b"no pickle"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x1f\x8b damaged", gzip.compress(pickle.dumps(1))[:-5], b"no pickle"],
+    ids=["empty", "damaged", "cut off", "no pickle"],
+)
 def test_a_corrupted_pickle_is_refused(content, tmp_path):
     (tmp_path / "a.pkl.gz").write_bytes(content)
     with pytest.raises(CheckpointError, match="a.pkl.gz: got a (damaged|pickle)"):

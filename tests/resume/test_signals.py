@@ -12,7 +12,7 @@ import pytest
 
 from arignote.data import files
 from arignote.nnets.interrupt import SpotWatcher, Stopped, StopRequest
-from tests.helpers import ROOT
+from tests.helpers import ROOT, wait_until
 from tests.resume import run
 from tests.resume.test_exact import in_process, straight_run
 
@@ -109,14 +109,6 @@ def test_a_spot_notice_stops_training_and_saves(service, quick, tmp_path, caplog
     assert "spot notice (terminate at 2026-01-01T00:02:00Z)" in caplog.text
     assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch >= 1
     assert not [thread for thread in threading.enumerate() if thread.name == "arignote-spot"]
-
-
-def wait_until(condition):
-    """Wait until something is so; fail after 20 seconds."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "got nothing in 20 s"
-        time.sleep(0.01)
 
 
 def test_a_watcher_asks_until_there_is_a_notice_and_tells_once(service):
