@@ -187,6 +187,15 @@ def test_predictions_and_preparation_are_spread(alone, tmp_path):
     np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), y)
 
 
+@pytest.mark.xfail(strict=True, reason="places take the batch size of the training")
+def test_every_row_is_prepared_once_whatever_the_batch_size_of_the_data():
+    for size in (30, 100):
+        batches = list(Cluster(1).prepare(Data(X, y, batch_size=size, shuffle=True), batch_size=64))
+        np.testing.assert_array_equal(np.concatenate([X for X, _ in batches]), X)
+        np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), y)
+        assert min(len(X) for X, _ in batches) > 0
+
+
 def test_some_rows_are_predicted_in_as_many_threads_as_were_asked_for(alone, tmp_path):
     def note_threads(X):
         (tmp_path / str(os.getpid())).write_text(str(native.threads()))

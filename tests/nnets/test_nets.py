@@ -1,5 +1,8 @@
 import copy
 import pickle
+import re
+import warnings
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -170,16 +173,23 @@ def test_a_reader_of_ones_own(quick):
     assert classifier.score(reader, labels) == 1.0
 
 
-def test_a_loss_of_ones_own(blobs):
-    class SmoothOutputLayer(ClassificationOutputLayer):
+@pytest.fixture
+def with_squares():
+    """Return the definition of a network that has a loss of its own, "squared"."""
+
+    class SquaresOutputLayer(ClassificationOutputLayer):
         def squared(self, y):
             """Return the mean squared distance to the one-hot labels."""
             return ((self.output - tensor.extra_ops.to_one_hot(y, self.n_classes)) ** 2).sum(axis=1).mean()
 
+    yield [MLP[0], [SquaresOutputLayer, {"n_classes": 3}]]
+    del LAYERS["SquaresOutputLayer"]
+
+
+def test_a_loss_of_ones_own(blobs, with_squares):
     X, y = blobs
-    definition = [MLP[0], [SmoothOutputLayer, {"n_classes": 3}]]
     losses = {"train_loss": "squared", "valid_loss": "squared", "test_loss": "error"}
-    classifier = NNClassifier(definition, rng=0).fit(
+    classifier = NNClassifier(with_squares, rng=0).fit(
         X, y, valid=(X, y), test=(X, y), n_epochs=15, batch_size=24, sgd_type="adam",
         lr_rule={"rule": "const", "initial_value": 0.02}, **losses,
     )  # fmt: skip
@@ -187,7 +197,6 @@ def test_a_loss_of_ones_own(blobs):
     expected = ((classifier.predict_proba(X) - np.eye(3)[y]) ** 2).sum(axis=1).mean()
     np.testing.assert_allclose(entry["valid_squared"], expected, rtol=1e-4)
     assert classifier.score(X, y) > 0.9
-    del LAYERS["SmoothOutputLayer"]
 
 
 def test_multilabel(blobs):
@@ -409,6 +418,40 @@ def test_going_on_keeps_what_was_stored_and_says_so(blobs):
         classifier.fit(X, y, n_epochs=2, sgd_type="sgd")
     assert classifier.trainer.sgd.sgd_type == "adam"
     assert classifier.trainer.progress.epoch == 2
+
+
+# An argument of `fit` that has a default, and what a training was begun with instead.
+BEGUN_WITH = {
+    "sgd_type": "nag",
+    "train_loss": "squared",
+    "valid_loss": "error",
+    "test_loss": ["squared"],
+    "validate_on_train": True,
+    "checkpoint_all": True,
+}
+
+
+@pytest.mark.xfail(strict=True, reason="an argument that equals its default counts as not given")
+@pytest.mark.parametrize("name", BEGUN_WITH)
+def test_resuming_with_a_default_that_the_training_does_not_have_warns(name, blobs, with_squares):
+    X, y = blobs
+    classifier = NNClassifier(with_squares, rng=1, batch_size=60)
+    classifier.fit(X, y, valid=(X, y), n_epochs=1, **{name: BEGUN_WITH[name]})
+    default = signature(NNClassifier.fit).parameters[name].default
+    with pytest.warns(UserWarning, match=rf"got {name}=.*{re.escape(repr(BEGUN_WITH[name]))}.* stays"):
+        classifier.fit(X, y, valid=(X, y), n_epochs=2, **{name: default})
+
+
+@pytest.mark.parametrize("name", BEGUN_WITH)
+def test_resuming_with_what_the_training_has_warns_of_nothing(name, blobs, with_squares):
+    X, y = blobs
+    classifier = NNClassifier(with_squares, rng=1, batch_size=60)
+    classifier.fit(X, y, valid=(X, y), n_epochs=1, **{name: BEGUN_WITH[name]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        classifier.fit(X, y, valid=(X, y), n_epochs=2)
+        classifier.fit(X, y, valid=(X, y), n_epochs=3, **{name: BEGUN_WITH[name]})
+    assert classifier.trainer.finished
 
 
 def test_all_epochs_done_is_said(blobs, caplog):

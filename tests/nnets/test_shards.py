@@ -17,7 +17,8 @@ LAYERS = define_mlp([7], n_classes=3, dropout_p=0.5, l2=0.01)
 
 
 def fit(X, y, n_epochs=2, layers=LAYERS, **given):
-    given = {"batch_size": 50, "sgd_type": "nag", "valid": (X[:33], y[:33]), "n_epochs": n_epochs} | given
+    given = {"batch_size": 50, "sgd_type": "nag", "n_epochs": n_epochs} | given
+    given |= {} if "valid" in given else {"valid": (X[:33], y[:33])}
     return NNClassifier(layers, rng=1).fit(X, y, **given)
 
 
@@ -145,6 +146,30 @@ def test_validation_counts_all_rows_of_data_that_leave_out_partial_batches(blobs
     classifier = fit(X, y, n_epochs=1, valid=valid, shards=n_shards)
     expected = mean_nll(classifier, X[:73], y[:73])
     assert classifier.trainer.history[0]["valid_nll"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "n_shards",
+    [1, pytest.param(2, marks=pytest.mark.xfail(strict=True, reason="places take the batch size of the training"))],
+)
+@pytest.mark.parametrize("size", [64, 100, 256, 1000])
+def test_validation_counts_all_rows_of_data_with_a_batch_size_of_their_own(size, n_shards, quick):
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(1000, 5)), rng.integers(3, size=1000)
+    valid = Data(X, y, batch_size=size)
+    classifier = fit(X[:256], y[:256], n_epochs=1, batch_size=128, valid=valid, shards=n_shards)
+    assert classifier.trainer.history[0]["valid_nll"] == pytest.approx(mean_nll(classifier, X, y), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "n_shards",
+    [1, pytest.param(2, marks=pytest.mark.xfail(strict=True, reason="parts go by the identity of their data"))],
+)
+def test_data_that_are_trained_on_and_validated_with(n_shards, blobs, quick):
+    data, twin = Data(*blobs, shuffle=True), Data(*blobs, shuffle=True)
+    once = fit(data, None, valid=data, test=data, shards=n_shards)
+    assert_same_training(once, fit(data, None, valid=twin, test=Data(*blobs), shards=n_shards))
+    assert once.trainer.history[-1]["valid_nll"] == pytest.approx(mean_nll(once, *blobs), rel=1e-5)
 
 
 def test_bad_rows_are_named(quick):
