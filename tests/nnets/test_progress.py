@@ -18,7 +18,8 @@ from tests.helpers import ROOT
 PROGRAM = """
 import numpy as np
 from arignote import engine
-from arignote.nnets import nets
+from arignote.nnets import nets, progress
+progress.REDRAW_SECONDS = 0  # however fast an epoch is
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(20000, 30)), rng.integers(3, size=20000)
 classifier = nets.NNClassifier(nets.define_mlp([50], 3), rng=0, batch_size=20)
