@@ -67,6 +67,18 @@ def test_what_is_committed_stays_when_the_file_is_truncated(tmp_path):
     assert path.read_bytes() == b"a" * 5000
 
 
+@pytest.mark.xfail(strict=True, reason="commit forgets an end that nothing was written up to")
+def test_a_file_that_is_made_longer_is_so_after_the_commit(tmp_path):
+    """HDF5 makes its file longer for what it has yet to write, and refuses to open a file that is shorter."""
+    path = tmp_path / "file"
+    path.write_bytes(b"a" * 5000)
+    journaled = JournaledFile(path)
+    journaled.truncate(20000)
+    journaled.commit()
+    journaled.close()
+    assert path.read_bytes() == b"a" * 5000 + bytes(15000)
+
+
 def test_all_that_a_journal_refers_to_is_on_the_disk_before_it(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"a" * 10000)
