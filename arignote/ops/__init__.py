@@ -8,6 +8,7 @@
 :mod:`~.pool`             ``max_pool``
 :mod:`~.activate`         ``activate``, ``maxout``: bias and activation
 :mod:`~.dropout`          ``dropout``
+:mod:`~.philox`           random numbers for ``dropout``
 :mod:`~.softmax`          ``softmax``, ``mean_nll``, ``fraction_wrong``
 :mod:`~.update`           ``Update``: the update rules
 ========================  =============================================================================================

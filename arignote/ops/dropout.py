@@ -1,9 +1,7 @@
-"""Dropout with masks from a counter-based generator.
+"""Dropout with masks from the counter-based generator of :mod:`arignote.ops.philox`.
 
-The generator is Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
-a function from a key and a counter to four 32-bit numbers. The key belongs to a layer, the counter holds the position
-in the training run and the number of the unit. Nothing is stored between calls, the gradient computes the same mask
-once more, and any mask can be computed anywhere.
+The key of the generator belongs to a layer; the counter holds the position in the training run and the index of the
+unit. No state is stored between calls: the gradient recomputes the same mask, and any mask can be computed anywhere.
 """
 
 import numpy as np
@@ -12,60 +10,7 @@ from arignote import native
 from arignote.engine import Apply, disconnected_type, tensor
 from arignote.ops.activate import FORMULAS, Activate, ActivateGradient
 from arignote.ops.base import KernelOp, room
-
-# Counters are taken in groups: 16 neighbouring counters give 4 numbers each, used word by word. A vector unit can then
-# compute a whole group at once, and write it in order.
-LANES = 16
-WORDS = 4
-# The constants of Philox4x32-10.
-ROUNDS = 10
-MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
-KEY_STEPS = 0x9E3779B9, 0xBB67AE85
-
-
-def philox(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
-    """Return four random 32-bit words for each counter.
-
-    Parameters
-    ----------
-    key : uint32 array of shape (2,)
-    counter : uint32 array of shape (4, n)
-
-    Returns
-    -------
-    uint32 array of shape (4, n)
-
-    Examples
-    --------
-    >>> [hex(word) for word in philox(np.zeros(2, "uint32"), np.zeros((4, 1), "uint32"))[:, 0]]
-    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
-    """
-    low = np.uint64(0xFFFFFFFF)
-    half = np.uint64(32)
-    key0, key1 = (int(word) for word in key)
-    c0, c1, c2, c3 = counter.astype(np.uint64)
-    for _ in range(ROUNDS):
-        product0 = np.uint64(MULTIPLIERS[0]) * c0
-        product1 = np.uint64(MULTIPLIERS[1]) * c2
-        c0, c1, c2, c3 = (
-            (product1 >> half) ^ c1 ^ np.uint64(key0),
-            product1 & low,
-            (product0 >> half) ^ c3 ^ np.uint64(key1),
-            product0 & low,
-        )
-        key0 = (key0 + KEY_STEPS[0]) & 0xFFFFFFFF
-        key1 = (key1 + KEY_STEPS[1]) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3]).astype(np.uint32)
-
-
-def random_words(key: np.ndarray, position: np.ndarray, n: int) -> np.ndarray:
-    """Return the `n` random 32-bit words of a key at a position (three whole numbers), in the order of the units."""
-    n_groups = -(-n // (LANES * WORDS))
-    counter = np.empty((4, n_groups * LANES), np.uint32)
-    counter[0] = np.arange(n_groups * LANES)
-    counter[1:] = np.asarray(position).astype(np.uint32)[:, np.newaxis]
-    words = philox(np.asarray(key).astype(np.uint32), counter)
-    return words.reshape(WORDS, n_groups, LANES).transpose(1, 0, 2).ravel()[:n]
+from arignote.ops.philox import random_words
 
 
 def _scale(fraction: float, array: np.ndarray) -> np.ndarray:

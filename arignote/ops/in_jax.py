@@ -9,7 +9,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
-from arignote.ops.dropout import KEY_STEPS, LANES, MULTIPLIERS, ROUNDS, WORDS
+from arignote.ops.philox import KEY_INCREMENTS, LANES, MULTIPLIERS, ROUNDS, WORDS
 
 
 def convolve(images, filters, stride):
@@ -47,13 +47,13 @@ def _product(a: int, b):
 
 
 def philox(key, counter):
-    """Return what :func:`arignote.ops.dropout.philox` does, as a list of four arrays."""
+    """Return what :func:`arignote.ops.philox.philox` does, as a list of four arrays."""
     key0, key1 = key
     c0, c1, c2, c3 = counter
     for _ in range(ROUNDS):
         (high0, low0), (high1, low1) = _product(MULTIPLIERS[0], c0), _product(MULTIPLIERS[1], c2)
         c0, c1, c2, c3 = high1 ^ c1 ^ key0, low1, high0 ^ c3 ^ key1, low0
-        key0, key1 = key0 + jnp.uint32(KEY_STEPS[0]), key1 + jnp.uint32(KEY_STEPS[1])
+        key0, key1 = key0 + jnp.uint32(KEY_INCREMENTS[0]), key1 + jnp.uint32(KEY_INCREMENTS[1])
     return [c0, c1, c2, c3]
 
 

@@ -7,7 +7,7 @@ from arignote import engine, ops
 from arignote.data.readers import Data
 from arignote.engine import tensor
 from arignote.nnets.nets import NNClassifier
-from arignote.ops.dropout import random_words
+from arignote.ops.philox import random_words
 from tests.ops.test_contract import CASES, computed, inputs_of
 from tests.resume import run
 

@@ -4,7 +4,7 @@ import pytest
 from arignote import engine
 from arignote.engine import tensor
 from arignote.ops import activate, dropout
-from arignote.ops.dropout import ActivateDropout, Dropout, philox, random_words
+from arignote.ops.dropout import ActivateDropout, Dropout
 
 KEY = np.array([123, 4567])
 
@@ -16,23 +16,6 @@ def compiled(dtype, fraction=0.3):
     position = tensor.lvector("position")
     y = dropout(x, np.float64(fraction), engine.shared(KEY), position)
     return engine.function([x, weights, position], [y, engine.grad((y * weights).sum(), x)])
-
-
-@pytest.mark.parametrize(
-    ("counter", "key", "words"),
-    [  # the vectors that the authors of Philox published with their library
-        ([0] * 4, [0] * 2, ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]),
-        ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, ["408f276d", "41c83b0e", "a20bc7c6", "6d5451fd"]),
-        (
-            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
-            [0xA4093822, 0x299F31D0],
-            ["d16cfe09", "94fdcceb", "5001e420", "24126ea1"],
-        ),
-    ],
-)
-def test_philox_gives_the_published_numbers(counter, key, words):
-    found = philox(np.array(key, np.uint32), np.array(counter, np.uint32)[:, np.newaxis])
-    assert [f"{word:08x}" for word in found[:, 0]] == words
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -85,10 +68,3 @@ def test_mask_ignores_the_order_in_memory():
     x = np.asfortranarray(np.random.default_rng(0).normal(size=(6, 9)).astype("float32"))
     run = compiled("float32")
     np.testing.assert_array_equal(run(x, x, [4, 5, 6])[0], run(np.ascontiguousarray(x), x, [4, 5, 6])[0])
-
-
-def test_words_are_uniform():
-    words = random_words(KEY, [0, 0, 0], 64_000)
-    counts = np.bincount(words >> 28, minlength=16)
-    # chi-squared with 15 degrees of freedom: 99.9 % lie below 37.7
-    assert ((counts - 4000) ** 2 / 4000).sum() < 37.7
