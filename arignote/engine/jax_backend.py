@@ -144,7 +144,7 @@ class JaxFunction:
         call = pure(call, self._changed)
         self._call, self._loop = jax.jit(call), jax.jit(partial(repeated, call))
         # On a CPU, JAX computes convolutions many times slower inside a loop, and many calls cost little beside them.
-        slow = any(getattr(node.op, "slow_in_loops_of_jax", False) for node in graph.apply_nodes)
+        slow = any(getattr(node.op, "slow_in_jax_loops", False) for node in graph.apply_nodes)
         self._in_loops = jax.default_backend() != "cpu" or not slow
         self._seconds: dict[tuple, float] = {}
         self._capacity = BLOCK_CALLS
