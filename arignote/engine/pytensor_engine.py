@@ -20,7 +20,7 @@ if util.find_spec("pytensor") is None:
 
 backend, device = choice.backend(), choice.device()
 if backend == "jax":
-    native.switch_off()  # JAX compiles all that is computed
+    native.disable()  # JAX compiles all that is computed
 else:
     native.prepare()  # compilers take seconds, in which this process can import PyTensor
 # What the user's PYTENSOR_FLAGS and .pytensorrc leave open, we set.

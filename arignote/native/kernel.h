@@ -32,7 +32,7 @@ struct Arguments {
   int n_numbers;
 
   const Array& array(int i) const {
-    if (i >= n_arrays) throw std::invalid_argument("an array is missing");
+    if (i >= n_arrays) throw std::invalid_argument("got too few arrays");
     return arrays[i];
   }
   /* Return the elements of array i; raise an error unless there are `size` of them. */
@@ -45,7 +45,7 @@ struct Arguments {
     return static_cast<T*>(found.data);
   }
   double number(int i) const {
-    if (i >= n_numbers) throw std::invalid_argument("a number is missing");
+    if (i >= n_numbers) throw std::invalid_argument("got too few numbers");
     return numbers[i];
   }
   int64_t integer(int i) const { return static_cast<int64_t>(number(i)); }
@@ -65,7 +65,7 @@ struct Registration {
     else if (args.array(i).type == 'd')                                                                              \
       function<double>(__VA_ARGS__);                                                                                 \
     else                                                                                                             \
-      throw std::invalid_argument("need float32 or float64");                                                        \
+      throw std::invalid_argument("got an array of another type; need float32 or float64");                          \
   } while (0)
 
 }  // namespace arignote
