@@ -173,7 +173,7 @@ class NNClassifier:
             If this network lacks such a parameter, or has it in another shape. Then nothing was changed.
         """
         if isinstance(source, str | Path):
-            source = arrays.read(source) if arrays.knows(source) else files.checkpoint_read(source)
+            source = arrays.read(source) if arrays.is_supported(source) else files.checkpoint_read(source)
         values = source.network.get_values() if isinstance(source, NNClassifier) else dict(source)
         if layers is not None:
             known = {name.rpartition(".")[0] for name in values}

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from arignote.data import journal
 from arignote.data.journal import JournaledFile
 
-places = st.integers(0, 20000)
-acts = st.lists(
+positions = st.integers(0, 20000)
+actions = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), places, st.binary(min_size=1, max_size=6000)),
-        st.tuples(st.just("read"), places, st.integers(0, 9000)),
+        st.tuples(st.just("write"), positions, st.binary(min_size=1, max_size=6000)),
+        st.tuples(st.just("read"), positions, st.integers(0, 9000)),
         st.tuples(st.just("commit"), st.none(), st.none()),
     ),
     max_size=12,
@@ -22,25 +22,25 @@ acts = st.lists(
 
 
 @settings(deadline=None)
-@given(start=st.binary(max_size=9000), acts=acts)
-def test_behaves_like_a_file_and_keeps_what_is_committed(start, acts):
+@given(start=st.binary(max_size=9000), actions=actions)
+def test_behaves_like_a_file_and_preserves_committed_data(start, actions):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         path.write_bytes(start)
         journaled, model, committed = JournaledFile(path), io.BytesIO(start), start
-        for act, place, what in acts:
-            if act == "commit":
+        for action, position, argument in actions:
+            if action == "commit":
                 journaled.commit()
                 committed = model.getvalue()
                 continue
-            assert journaled.seek(place) == model.seek(place)
-            if act == "write":
-                journaled.write(what)
-                model.write(what)
+            assert journaled.seek(position) == model.seek(position)
+            if action == "write":
+                journaled.write(argument)
+                model.write(argument)
             else:
-                found = journaled.read(what)
-                assert found.rstrip(b"\0") == model.read(what).rstrip(b"\0")
-            assert path.read_bytes()[: len(committed)] == committed  # nothing real changes before the commit
+                found = journaled.read(argument)
+                assert found.rstrip(b"\0") == model.read(argument).rstrip(b"\0")
+            assert path.read_bytes()[: len(committed)] == committed  # committed data do not change before the commit
         journaled.commit()
         journaled.close()
         assert path.read_bytes()[: len(model.getvalue())] == model.getvalue()
@@ -48,13 +48,13 @@ def test_behaves_like_a_file_and_keeps_what_is_committed(start, acts):
         assert os.listdir(folder) == ["file"]
 
 
-def test_a_whole_journal_is_finished(tmp_path, monkeypatch):
+def test_a_complete_journal_is_applied(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"a" * 10000)
     journaled = JournaledFile(path)
     journaled.seek(4000)
     journaled.write(b"b" * 500)
-    monkeypatch.setattr(journal, "_apply", lambda path, pages: 1 / 0)  # cut off between the journal and the file
+    monkeypatch.setattr(journal, "_apply", lambda path, pages: 1 / 0)  # between writing the journal and the file
     with pytest.raises(ZeroDivisionError):
         journaled.commit()
     monkeypatch.undo()
@@ -67,6 +67,6 @@ def test_a_whole_journal_is_finished(tmp_path, monkeypatch):
 def test_a_damaged_journal_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"content")
     journal.journal_path(tmp_path / "file").write_bytes(b"1234567890")
-    with pytest.raises(ValueError, match="got a damaged journal .*file.journal; need a whole one"):
+    with pytest.raises(ValueError, match="got a damaged journal .*file.journal; need an intact one"):
         JournaledFile(tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"content"

@@ -8,7 +8,7 @@ from arignote.nnets.nets import NNClassifier
 from tests.nnets.test_nets import MLP, same
 
 
-def test_an_earlier_file_is_kept(tmp_path):
+def test_an_existing_file_is_kept_under_another_name(tmp_path):
     storage.write(tmp_path / "a", b"one", keep_as=tmp_path / "b")
     assert os.listdir(tmp_path) == ["a"]
     storage.write(tmp_path / "a", b"two", keep_as=tmp_path / "b")
@@ -17,9 +17,9 @@ def test_an_earlier_file_is_kept(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
-def test_leftovers_of_killed_writes_are_cleared_away(tmp_path):
+def test_temporary_files_of_killed_writes_are_deleted(tmp_path):
     (tmp_path / ".mine.pkl.gz.k3j4.tmp").write_bytes(b"half")
-    (tmp_path / ".other.pkl.gz.k3j4.tmp").write_bytes(b"somebody else's")
+    (tmp_path / ".other.pkl.gz.k3j4.tmp").write_bytes(b"of another run")
     storage.require_writable(tmp_path / "mine.pkl.gz")
     assert os.listdir(tmp_path) == [".other.pkl.gz.k3j4.tmp"]
 
@@ -30,14 +30,14 @@ def test_missing_files(tmp_path):
         storage.read(tmp_path / "a")
 
 
-def test_without_fsspec_an_address_says_what_to_install(monkeypatch):
+def test_without_fsspec_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(ImportError, match=r"need fsspec.*pip install 'arignote\[s3\]'"):
         storage.exists("s3://bucket/key")
 
 
 @pytest.mark.parametrize("scheme", ["memory", "file"])
-def test_addresses_of_fsspec(scheme, tmp_path):
+def test_urls_of_fsspec(scheme, tmp_path):
     pytest.importorskip("fsspec")
     name = f"{scheme}://{tmp_path}/a"
     storage.require_writable(name)
@@ -51,7 +51,7 @@ def test_addresses_of_fsspec(scheme, tmp_path):
 
 @pytest.fixture(scope="module")
 def bucket():
-    """Run a real S3 server on this machine, and return the address of a bucket."""
+    """Run an S3 server on this machine, and return the URL of a bucket."""
     pytest.importorskip("s3fs")
     server_module = pytest.importorskip("moto.server")
     import boto3
@@ -63,41 +63,41 @@ def bucket():
         "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
     }  # fmt: skip
-    earlier = {name: os.environ.get(name) for name in settings}
+    previous = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     boto3.client("s3").create_bucket(Bucket="runs")
     yield "s3://runs"
-    for name, value in earlier.items():
+    for name, value in previous.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
     server.stop()
 
 
-def test_a_run_is_kept_on_s3_and_goes_on_from_there(bucket, quick, blobs, tmp_path):
+def test_a_run_is_resumed_from_s3(bucket, quick, blobs, tmp_path):
     X, y = blobs
     given = {"X": X, "y": y, "valid": (X, y), "batch_size": 40, "sgd_type": "nag"}
-    straight = NNClassifier(MLP, rng=1).fit(**given, n_epochs=4, checkpoint=tmp_path / "here")
+    expected = NNClassifier(MLP, rng=1).fit(**given, n_epochs=4, checkpoint=tmp_path / "here")
     checkpoint = f"{bucket}/mnist/first"
     NNClassifier(MLP, rng=1).fit(**given, n_epochs=2, checkpoint=checkpoint, checkpoint_batches=2)
-    again = files.checkpoint_read(checkpoint)
-    assert again.trainer.progress.epoch == 2
-    again.fit(**given, n_epochs=4, checkpoint=checkpoint)
-    assert same(again.network.get_values(), straight.network.get_values())
-    assert same(again.trainer.history, straight.trainer.history)
+    resumed = files.checkpoint_read(checkpoint)
+    assert resumed.trainer.progress.epoch == 2
+    resumed.fit(**given, n_epochs=4, checkpoint=checkpoint)
+    assert same(resumed.network.get_values(), expected.network.get_values())
+    assert same(resumed.trainer.history, expected.trainer.history)
     best = files.checkpoint_read(f"{checkpoint}_best_model.pkl.gz")
-    np.testing.assert_array_equal(best.predict(X), again.predict(X))
+    np.testing.assert_array_equal(best.predict(X), resumed.predict(X))
 
 
-def test_a_damaged_last_checkpoint_on_s3_gives_the_one_before(bucket):
+def test_a_damaged_checkpoint_on_s3_falls_back_to_the_previous_one(bucket):
     first, second = NNClassifier(MLP, n_in=5, rng=1), NNClassifier(MLP, n_in=5, rng=2)
     for classifier in (first, second):
         files.checkpoint_write(f"{bucket}/damaged", classifier)
     storage.write(f"{bucket}/damaged_last.pkl.gz", b"\x1f\x8bnothing")
     with pytest.warns(UserWarning, match="Going on from the checkpoint before it"):
-        again = files.checkpoint_read(f"{bucket}/damaged")
-    assert same(again.__getstate__(), first.__getstate__())
+        resumed = files.checkpoint_read(f"{bucket}/damaged")
+    assert same(resumed.__getstate__(), first.__getstate__())
 
 
-def test_a_bucket_that_is_not_there_is_refused_before_any_work(bucket, blobs):
+def test_a_bucket_that_does_not_exist_is_refused_before_training(bucket, blobs):
     with pytest.raises(OSError, match="no file can be written there"):
         NNClassifier(MLP).fit(*blobs, n_epochs=1, batch_size=40, checkpoint="s3://nowhere/run")
 

@@ -22,14 +22,14 @@ plain = st.recursive(
 
 
 @given(plain, st.integers(0, 5))
-def test_plain_data_come_back(value, protocol):
+def test_plain_data_round_trip(value, protocol):
     assert unpickle.loads(pickle.dumps(value, protocol))[0] == value
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", "i8", "u1", "?", "c8", "S3", "U3"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_arrays_come_back(protocol, dtype, order):
+def test_arrays_round_trip(protocol, dtype, order):
     array = np.asarray(np.arange(12).reshape(3, 4), dtype=dtype, order=order)
     found = unpickle.loads(pickle.dumps({"a": [array, array[0, 0]]}, protocol))[0]["a"]
     np.testing.assert_array_equal(found[0], array)
@@ -37,7 +37,7 @@ def test_arrays_come_back(protocol, dtype, order):
     assert found[1] == array[0, 0]
 
 
-def test_pickles_of_python_2_come_back():
+def test_pickles_of_python_2():
     # cPickle.dumps({'a': numpy.array([1.5, 2.5], 'f4'), u'b': 'text'}, 2), written by Python 2.7 with numpy 1.16
     written = (
         b"\x80\x02}q\x01(U\x01acnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85U\x01b\x87Rq\x04"
@@ -61,7 +61,7 @@ class Point:
         self.x = x
 
 
-def test_objects_of_named_classes_come_out_as_records():
+def test_objects_of_allowed_classes_are_loaded_as_records():
     content = pickle.dumps({"at": Point([1, np.arange(2)]), "kind": Point}, 2)
     with pytest.raises(PickleError, match="asks for tests.data.test_unpickle.Point"):
         unpickle.loads(content)
@@ -72,8 +72,8 @@ def test_objects_of_named_classes_come_out_as_records():
     assert record.arguments == () and record.state["x"][1].tolist() == [0, 1]
 
 
-class Runs:
-    """A pickle that calls a function with arguments."""
+class Calls:
+    """An object whose pickle calls a function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -85,23 +85,23 @@ class Runs:
 @pytest.mark.parametrize(
     "value",
     [
-        Runs(os.system, "touch owned"),
-        Runs(eval, "open('owned', 'w')"),
-        Runs(getattr, os, "system"),
-        Runs(np.load, "x"),
-        Runs(np.zeros, (10,)),
+        Calls(os.system, "touch owned"),
+        Calls(eval, "open('owned', 'w')"),
+        Calls(getattr, os, "system"),
+        Calls(np.load, "x"),
+        Calls(np.zeros, (10,)),
         collections.OrderedDict(a=1),
         np.array([object()], dtype=object),
         np.zeros(2, dtype=[("a", "f4")]),
         np.array(["2020-01-01"], dtype="M8[D]"),
-        Runs(bytearray, 10**12),
+        Calls(bytearray, 10**12),
         print,
         np.ndarray,
         np.dtype("f4"),
     ],
     ids=str,
 )
-def test_refuses_all_else(value, tmp_path, monkeypatch):
+def test_other_objects_are_refused(value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for protocol in range(5):
         try:
@@ -131,8 +131,8 @@ def test_refuses_all_else(value, tmp_path, monkeypatch):
         b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",
         b"Pid\n.",
         b"\x80\x04h\x05.",  # fetches what was not stored
-        b"\x80\x04\x8c\x02\xff\xfe.",  # text that is no UTF-8
-        b"\x80\x04\x95\xff\xff\xff\xff\x00\x00\x00\x00\x8c\x05ab",  # a frame that is cut off
+        b"\x80\x04\x8c\x02\xff\xfe.",  # a string that is not UTF-8
+        b"\x80\x04\x95\xff\xff\xff\xff\x00\x00\x00\x00\x8c\x05ab",  # a truncated frame
         b"\x80\x04\x94.",  # stores nothing
         b"\x80\x04)R.",
         b"\x80\x04}N}b.",
@@ -141,14 +141,14 @@ def test_refuses_all_else(value, tmp_path, monkeypatch):
         b"cnumpy\ndtype\n(S'f4'\nI0\nI1\ntR}S'code'\nS'x'\nsb.",
     ],
 )
-def test_refuses_hand_made_malice(content, tmp_path, monkeypatch):
+def test_hand_made_exploits_are_refused(content, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PickleError):
         unpickle.loads(content)
     assert os.listdir(tmp_path) == []
 
 
-# What a pickle of malice might want to name. None of it is known to the machine, under any spelling.
+# Globals that malicious pickles may use. None of them is resolved, in any spelling.
 NAMES = """
     os.system posix.system nt.system os.popen os.execv os.spawnl os.fork os.remove subprocess.Popen subprocess.call
     subprocess.check_output pty.spawn commands.getoutput builtins.eval builtins.exec builtins.getattr
@@ -183,13 +183,13 @@ SPELLINGS = {
         b"\x80\x04\x8c\x05numpy\x8c" + bytes([len(module) + len(name) + 1]) + module + b"." + name + b"\x93)R."
     ),
     "NEWOBJ": lambda module, name: b"\x80\x02c%s\n%s\n)\x81." % (module, name),
-    "mere name": lambda module, name: b"c%s\n%s\n." % (module, name),
+    "reference": lambda module, name: b"c%s\n%s\n." % (module, name),
 }
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("full_name", NAMES.split())
-def test_no_name_of_malice_is_known(full_name, spelling):
+def test_dangerous_globals_are_refused(full_name, spelling):
     before = set(sys.modules)
     module, _, name = full_name.rpartition(".")
     with pytest.raises(PickleError):
@@ -202,17 +202,17 @@ def test_no_name_of_malice_is_known(full_name, spelling):
     [b"cos\nsystem\n(S'x'\ntR.", pickle.dumps(np.array([print], dtype=object), 2)],
     ids=["a pickle in bytes", "an array of objects"],
 )
-def test_nested_pickles_stay_bytes_and_arrays_of_objects_are_refused(inner):
+def test_nested_pickles_remain_bytes_and_object_arrays_are_refused(inner):
     assert unpickle.loads(pickle.dumps(inner))[0] == inner
     with pytest.raises(PickleError):
         unpickle.loads(inner)
 
 
-def test_growth_is_bounded():
+def test_memory_is_bounded():
     bombs = [
-        b"]" + b"2" * 100_000 + b"(" + b".",  # DUP, which we do not know
+        b"]" + b"2" * 100_000 + b"(" + b".",  # DUP, which is not implemented
         b"(" * 1_000_000,
-        b"\x8e" + (2**62).to_bytes(8, "little"),  # bytes that are not there
+        b"\x8e" + (2**62).to_bytes(8, "little"),  # more bytes than the data
         b"\x8b\xff\xff\xff\x7f",
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I4611686018427387904\nt"
         b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntRI00\nS''\ntb.",
@@ -227,14 +227,14 @@ def test_growth_is_bounded():
     assert peak < 50 * 2**20
 
 
-def test_numbering_an_object_takes_no_memory():
-    assert unpickle.loads(b"\x80\x02N\x72\xff\xff\xff\x7f.")[0] is None  # number 2**31
+def test_large_memo_indices_take_no_memory():
+    assert unpickle.loads(b"\x80\x02N\x72\xff\xff\xff\x7f.")[0] is None  # index 2**31 - 1
 
 
-def test_what_is_used_again_is_made_once():
+def test_shared_objects_remain_shared():
     value = [[]]
     for _ in range(100):
-        value = [value, value]  # 2**100 lists, if each were made anew
+        value = [value, value]  # 2**100 lists if they were not shared
     found = unpickle.loads(pickle.dumps(value))[0]
     assert found[0] is found[1]
 
@@ -248,17 +248,17 @@ def test_keys_that_would_take_forever_to_hash_are_refused():
         unpickle.loads(content[:2] + b"}" + content[11:-1] + b"Ns.")
 
 
-def test_python_2_text_with_escapes_comes_back():
+def test_python_2_strings_with_escapes():
     assert unpickle.loads(b"S'a\\x00\\xff\\'b'\np0\n.")[0] == "a\x00\xff'b"
 
 
-def test_an_array_whose_shape_does_not_fit_its_data_is_refused():
+def test_an_array_whose_shape_does_not_match_its_data_is_refused():
     content = pickle.dumps(np.zeros(4, "f4"), 2).replace(b"K\x04\x85", b"K\x05\x85")
     with pytest.raises(PickleError, match="got 16 bytes of data for an array of shape"):
         unpickle.loads(content)
 
 
-def test_mutations_give_an_error_or_data():
+def test_mutated_pickles_raise_pickle_errors_only():
     original = pickle.dumps({"a": np.arange(20.0), "b": [1, "two", (3.0, None)]}, 4)
     rng = random.Random(0)
     for _ in range(3000):
