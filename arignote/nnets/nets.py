@@ -529,7 +529,7 @@ def _table_row(layer: Layer) -> str:
     """Return a line on a layer: name, type, shapes of an example, number of parameters and their size."""
     shapes = f"{layer.input_shape} -> {layer.output_shape}"
     values = [param.get_value(borrow=True) for param in layer.params.values()]
-    size = f"{sum(value.size for value in values):>10,} parameters, {checks.shown_bytes(sum(v.nbytes for v in values))}"
+    size = f"{sum(value.size for value in values):>10,} parameters, {checks.human_size(sum(v.nbytes for v in values))}"
     return f"  {layer.name:12} {type(layer).__name__:26} {shapes:32} {size if values else ''}".rstrip()
 
 
