@@ -16,7 +16,7 @@ The interface:
 ``binary_cross_entropy``          likewise, for independent binary labels
 ``replace_products``              register a rewrite of matrix products to a custom Op
 ``convolve``                      the engine's convolution, the fallback of :mod:`arignote.ops`; None if there is none
-``resident``, ``Rows``            an array stored on the device, and a selection of its rows; None on a CPU without JAX
+``resident``, ``Rows``            an array stored on the device, and a selection of its rows; None unless on JAX
 ``float_type``                    the float dtype of networks
 ``use_float``, ``quick_compile``  context managers: use another float dtype; compile without C
 ``describe``                      engine, versions, device and settings

@@ -67,7 +67,7 @@ def test_filters_are_weights_as_images(images, tmp_path):
     weights = classifier.params["conv1.W"].get_value()
     largest = np.sort(np.argsort(-(weights**2).sum(axis=(1, 2, 3)))[:4])
     shown = np.asarray(axes.images[0].get_array().filled(np.nan))
-    # Each weight of the 3 x 3 is a square of 8 points; a line lies between the filters.
+    # Each weight of the 3 x 3 is a square of 8 points; filters are separated by a line.
     assert shown.shape == (49, 49)
     np.testing.assert_array_equal(shown[:24, :24], np.kron(weights[largest[0], 0], np.ones((8, 8))))
     np.testing.assert_array_equal(shown[25:, 25:], np.kron(weights[largest[3], 0], np.ones((8, 8))))
