@@ -1,4 +1,4 @@
-"""Files of arrays by name, which other programs read and write: .npz (numpy) and .safetensors (Hugging Face)."""
+"""Files of named arrays in common formats: .npz (numpy) and .safetensors (Hugging Face)."""
 
 import zipfile
 from collections.abc import Callable, Mapping
@@ -11,26 +11,26 @@ import numpy as np
 from arignote.data import atomic, storage
 
 
-def knows(name: str | Path) -> bool:
-    """Say whether a file is one of arrays, by the end of its name."""
+def is_supported(name: str | Path) -> bool:
+    """Return True if a file is in a supported format, judging by its suffix."""
     return Path(name).suffix in FORMATS
 
 
 def write(name: str | Path, values: Mapping[str, np.ndarray]) -> Path:
-    """Write arrays by name to a file, which is replaced in one step.
+    """Write named arrays to a file atomically.
 
     Parameters
     ----------
     name : str or Path
-        Ends in .npz or .safetensors.
+        The suffix is .npz or .safetensors.
     values : dict of str to array
 
     Raises
     ------
     ValueError
-        If the name ends otherwise.
+        If the suffix is another one.
     ImportError
-        If a package is missing.
+        If the package safetensors is needed and not installed.
     """
     write_to, _ = _format(name)
     atomic.write(name, lambda file: write_to(file, {key: np.ascontiguousarray(v) for key, v in values.items()}))
@@ -38,16 +38,16 @@ def write(name: str | Path, values: Mapping[str, np.ndarray]) -> Path:
 
 
 def read(name: str | Path) -> dict[str, np.ndarray]:
-    """Read arrays by name. Nothing that the file says is run.
+    """Read named arrays. No code in the file is executed.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it is damaged, or in another form than its name says.
+        If the file is damaged, or its format does not match its suffix.
     ImportError
-        If a package is missing.
+        If the package safetensors is needed and not installed.
     """
     _, read_from = _format(name)
     if not Path(name).is_file():
@@ -56,13 +56,17 @@ def read(name: str | Path) -> dict[str, np.ndarray]:
         return read_from(name)
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         kind = Path(name).suffix[1:]
-        raise ValueError(f"{name}: got a file that cannot be read as {kind} ({error}); try a copy of it") from error
+        raise ValueError(
+            f"{name}: got a file that cannot be read as {kind} ({error}); need an intact one; try another copy"
+        ) from error
 
 
 def _format(name: str | Path) -> tuple[Callable, Callable]:
-    """Return what writes to an open file, and what reads from a file's name."""
-    if not knows(name):
-        raise ValueError(f"got the file name {str(name)!r}; need {' or '.join(FORMATS)} at its end")
+    """Return the functions that write to an open file and read from a file name."""
+    if not is_supported(name):
+        raise ValueError(
+            f"got the file name {str(name)!r}; need the suffix {' or '.join(FORMATS)}; try {Path(name).stem}.npz"
+        )
     return FORMATS[Path(name).suffix]
 
 

@@ -1,4 +1,4 @@
-"""Write a file so that it is there in whole or not at all, whenever the program or the machine stops."""
+"""Atomic writes: a file is complete or absent, even if the program or the machine stops at any moment."""
 
 import os
 import tempfile
@@ -8,19 +8,19 @@ from typing import BinaryIO
 
 
 def write(path: str | Path, write_content: Callable[[BinaryIO], object]) -> None:
-    """Write a file under a temporary name in the same folder, and rename it when it is safely on the disk.
+    """Write a file under a temporary name in the same folder, sync it to disk, and rename it.
 
     Parameters
     ----------
     path : str or Path
-        An existing file of this name is replaced, in one step.
+        An existing file of this name is replaced atomically.
     write_content : callable
-        Called with a binary file, open for writing.
+        Called with a binary file that is open for writing.
 
     Raises
     ------
     OSError
-        If it cannot be written; then an earlier file of that name is as it was.
+        If the file cannot be written; an existing file of that name is then unchanged.
     """
     path = Path(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -37,14 +37,14 @@ def write(path: str | Path, write_content: Callable[[BinaryIO], object]) -> None
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder if need be, and raise OSError unless files can be written there."""
+    """Create a folder if necessary, and raise OSError unless it is writable."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the folder's entry of a renamed file to the disk, without which a power cut could undo the renaming."""
+    """Sync a folder to disk, since a power failure could undo a rename otherwise."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,35 +11,35 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", 
 
 
 class ImageFolderReader(Reader):
-    """Images that lie in one folder for each class; the name of the folder is the name of the class.
+    """Images in one folder per class; the name of the folder is the name of the class.
 
-    Images are read as they are needed, as float32 in [0, 1] of shape (channels, rows, columns). Needs Pillow:
+    Images are loaded on demand, as float32 in [0, 1] of shape (channels, rows, columns). Needs Pillow:
     ``pip install "arignote[images]"``.
 
     Parameters
     ----------
     folder : str or Path
-        Holds a folder of each class; in these, .png, .jpg and other images, at any depth.
+        The parent of the class folders, which contain .png, .jpg and other images at any depth.
     size : int or pair of int, optional
-        Bring all images to this many (rows, columns). By default they must all be as large as the first.
+        Resize all images to this size, (rows, columns). By default all images must have the same size.
     gray : bool, optional
-        One channel of brightness instead of red, green and blue.
+        Convert images to one grayscale channel.
 
     Attributes
     ----------
     classes : list of str
-        Names of the classes, sorted; label k stands for ``classes[k]``.
+        Sorted names of the classes; label k is ``classes[k]``.
     labels : ArrayReader
         The label of each image, for `fit` or `Data`.
     paths : list of Path
-        The file of each row: class by class, sorted.
+        The file of each row, sorted by class and name.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If the folder does not exist.
     ValueError
-        If there are no images in it, or an image cannot be read, or has another size.
+        If the folder contains no images, or an image cannot be read or has another size.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class ImageFolderReader(Reader):
         }
         self.classes = [name for name, paths in found.items() if paths]
         if not self.classes:
-            raise ValueError(f"{folder}: got no images; need a folder for each class, with images; try another path")
+            raise ValueError(f"{folder}: got no images; need one folder of images for each class; try another path")
         self.paths = [path for name in self.classes for path in found[name]]
         self.labels = ArrayReader(np.repeat(np.arange(len(self.classes)), [len(found[name]) for name in self.classes]))
         self.n_rows = len(self.paths)
@@ -78,7 +78,7 @@ class ImageFolderReader(Reader):
             yield self.take(np.arange(first, last))
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """Return these rows, in this order."""
+        """Return the images of these rows, in this order."""
         batch = np.empty((len(rows), *self.shape), np.float32)
         for i, row in enumerate(rows):
             image = self._read(self.paths[row])
@@ -104,7 +104,7 @@ class ImageFolderReader(Reader):
                     image = image.resize(self._size[::-1], Image.Resampling.BILINEAR)
                 pixels = np.asarray(image, np.float32) / np.float32(255)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path}: got a damaged image ({error}); need a whole one; try without it") from error
+            raise ValueError(f"{path}: got a damaged image ({error}); need an intact one; try removing it") from error
         return pixels[np.newaxis] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
-"""A file that is changed in steps, each of them whole or not at all, whenever the program stops.
+"""Files with atomic transactions: a commit is applied completely or not at all, even if the program is killed.
 
-What a step adds at the end of the file is written at once, where nothing refers to it yet. What it changes within the
-file is held back. `commit` first writes these changes to a journal beside the file, then to the file, then removes the
-journal. Who finds a whole journal finishes the step (`recover`); what comes before it leaves the file as it was.
+Data appended to the file are written immediately, since nothing refers to them yet. Changes within the committed part
+are buffered. `commit` first writes these changes to a journal next to the file, then applies them to the file, then
+removes the journal. If a complete journal is found later, `recover` applies it; without one, the file is unchanged.
 """
 
 import os
@@ -17,13 +17,13 @@ PAGE = 4096
 
 
 def journal_path(path: str | Path) -> Path:
-    """Return the name of the journal of a file."""
+    """Return the path of the journal of a file."""
     path = Path(path)
     return path.with_name(f"{path.name}.journal")
 
 
 def recover(path: str | Path) -> bool:
-    """Finish a step that was cut off; return whether there was one.
+    """Complete an interrupted commit; return True if there was one.
 
     Examples
     --------
@@ -36,7 +36,9 @@ def recover(path: str | Path) -> bool:
     content = journal.read_bytes()
     checksum, body = content[:4], content[4:]
     if zlib.crc32(body).to_bytes(4, "little") != checksum:
-        raise ValueError(f"got a damaged journal {journal}; need a whole one; try removing it if its file can be read")
+        raise ValueError(
+            f"got a damaged journal {journal}; need an intact one; try removing it if its file can be read"
+        )
     pages, _ = unpickle.loads(body)
     _apply(path, pages)
     journal.unlink(missing_ok=True)
@@ -53,9 +55,9 @@ def _apply(path: str | Path, pages: Mapping[int, bytes | bytearray]) -> None:
 
 
 class JournaledFile:
-    """A binary file, open for reading and writing, whose changes become real with `commit`.
+    """A binary file, open for reading and writing, whose changes are applied atomically by `commit`.
 
-    Has the methods that h5py needs to use it in place of a file.
+    It implements the methods that h5py needs of a file object.
 
     Parameters
     ----------
@@ -80,18 +82,18 @@ class JournaledFile:
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        """Return bytes from the position on, changes included."""
+        """Return bytes from the current position, including uncommitted changes."""
         buffer = bytearray(max(0, self._end - self._position) if size < 0 else size)
         return bytes(buffer[: self.readinto(memoryview(buffer))])
 
     def readinto(self, buffer: memoryview) -> int:
-        """Read from the position on, changes included."""
+        """Read bytes from the current position into a buffer, including uncommitted changes."""
         view = memoryview(buffer).cast("B")
         start = self._position
         stop = start + max(0, min(len(view), self._end - start))
         self._file.seek(start)
         n_read = self._file.readinto(view[: stop - start])
-        view[n_read : stop - start] = bytes(stop - start - n_read)  # what is held back may lie behind the end
+        view[n_read : stop - start] = bytes(stop - start - n_read)  # buffered changes may be beyond the end of the file
         for number in range(start // PAGE, -(-stop // PAGE)) if self._pages else ():
             if number in self._pages:
                 first, last = max(start, number * PAGE), min(stop, (number + 1) * PAGE)
@@ -101,10 +103,10 @@ class JournaledFile:
         return stop - start
 
     def write(self, data: bytes) -> int:
-        """Write from the position on: at once behind what is committed, else when the step is."""
+        """Write at the current position: beyond the committed end immediately, elsewhere to the buffer."""
         view = memoryview(data).cast("B")
         first, last = self._position, self._position + len(view)
-        direct = max(first, -(-self._committed // PAGE) * PAGE)  # the page of the old end is held back whole
+        direct = max(first, -(-self._committed // PAGE) * PAGE)  # the page of the committed end is buffered as a whole
         while first < min(last, direct):
             number = first // PAGE
             stop = min(last, (number + 1) * PAGE)
@@ -119,22 +121,22 @@ class JournaledFile:
         return len(view)
 
     def _page(self, number: int) -> bytearray:
-        """Return the page of this number as it will be."""
+        """Return the buffered page of this number."""
         if number not in self._pages:
             self._file.seek(number * PAGE)
             self._pages[number] = bytearray(self._file.read(PAGE).ljust(PAGE, b"\0"))
         return self._pages[number]
 
     def truncate(self, size: int) -> int:
-        """Let the file end here. What is committed stays in it, where nothing refers to it any more."""
+        """Truncate the file, but not below its committed size: nothing refers to that part any more."""
         self._end = max(size, self._committed)
         return size
 
     def flush(self) -> None:
-        """Do nothing: `commit` decides when changes become real."""
+        """Do nothing: changes are applied by `commit`."""
 
     def commit(self) -> None:
-        """Make all changes so far real."""
+        """Apply all changes atomically."""
         self._file.flush()
         os.fsync(self._file.fileno())
         if self._pages:
@@ -148,5 +150,5 @@ class JournaledFile:
         self._committed = self._end = self._file.seek(0, os.SEEK_END)
 
     def close(self) -> None:
-        """Close the file; what was not committed is forgotten."""
+        """Close the file; discard uncommitted changes."""
         self._file.close()

@@ -1,6 +1,6 @@
-"""Where checkpoints are kept: files on this machine, or any place that fsspec knows, such as ``s3://bucket/run/mnist``.
+"""Storage of checkpoints: local files, or any file system supported by fsspec, such as ``s3://bucket/run/mnist``.
 
-fsspec is an extra: ``pip install arignote[s3]`` brings it, with what S3 needs.
+fsspec is optional: ``pip install arignote[s3]`` installs it with its S3 backend.
 """
 
 import contextlib
@@ -10,12 +10,12 @@ from typing import Any
 
 from arignote.data import atomic
 
-# Here a write is there in whole or not at all by itself. Elsewhere a file is written under another name, and renamed.
+# These make single writes atomic. On other file systems, files are written under a temporary name and renamed.
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"})
 
 
 def is_remote(name: str | Path) -> bool:
-    """Say whether a name is an address like ``s3://bucket/key``, and not a path.
+    """Return True if a name is a URL like ``s3://bucket/key``, and not a path.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def read(name: str | Path) -> bytes:
     Raises
     ------
     FileNotFoundError
-        If there is none of that name.
+        If the file does not exist.
     """
     try:
         if is_remote(name):
@@ -48,7 +48,7 @@ def missing(name: str | Path) -> FileNotFoundError:
 
 
 def exists(name: str | Path) -> bool:
-    """Say whether there is a file of this name."""
+    """Return True if a file exists."""
     if is_remote(name):
         filesystem, path = _open(name)
         return filesystem.exists(path)
@@ -56,14 +56,14 @@ def exists(name: str | Path) -> bool:
 
 
 def write(name: str | Path, content: bytes, keep_as: str | Path | None = None) -> None:
-    """Write a file, which is there in whole or not at all, whenever the program stops.
+    """Write a file atomically.
 
     Parameters
     ----------
     name : str or Path
     content : bytes
     keep_as : str or Path, optional
-        Keep an earlier file of that name under this one.
+        Keep an existing file under this name.
     """
     if is_remote(name):
         _write_remote(name, content, keep_as)
@@ -74,7 +74,7 @@ def write(name: str | Path, content: bytes, keep_as: str | Path | None = None) -
 
 
 def require_writable(name: str | Path) -> None:
-    """Raise OSError unless a file of this name can be written; clear away what killed writes of it left behind."""
+    """Raise OSError unless a file of this name can be written; delete temporary files of interrupted writes."""
     if is_remote(name):
         filesystem, path = _open(name)
         probe = f"{path}.writable"
@@ -88,7 +88,7 @@ def require_writable(name: str | Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Let `target` name the same file as `source`, in one step; `source` stays."""
+    """Make `target` a hard link to the file `source`, replacing an existing file atomically."""
     temporary = target.with_name(f".{target.name}.link.tmp")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
@@ -97,15 +97,15 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _open(name: str | Path) -> tuple[Any, str]:
-    """Return the fsspec file system of an address, and the path in it."""
+    """Return the fsspec file system of a URL, and the path in it."""
     try:
         import fsspec
     except ImportError as error:
         raise ImportError(
-            f"got the address {str(name)!r}; need fsspec to reach it; try: pip install 'arignote[s3]'"
+            f"got the URL {str(name)!r}; need fsspec to access it; try: pip install 'arignote[s3]'"
         ) from error
     filesystem, path = fsspec.core.url_to_fs(str(name))
-    filesystem.invalidate_cache()  # others may have written since
+    filesystem.invalidate_cache()  # other processes may have written since
     return filesystem, path
 
 

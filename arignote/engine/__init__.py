@@ -1,25 +1,25 @@
-"""The one door to the symbolic engine: Theano, or PyTensor, its continuation.
+"""The common interface to the symbolic engines: Theano, and its successor PyTensor.
 
-Everything above this package takes its symbols from here, and only from here: an engine is a module of this package.
-:mod:`~arignote.engine.choice` says which one it is.
+The rest of the library uses the engine through this package only. There is one module for each engine;
+:mod:`~arignote.engine.choice` selects one of them.
 
-The vocabulary:
+The interface:
 
 ================================  ======================================================================================
 ``tensor``                        the module of symbolic arrays and their operations
 ``function``                      compile inputs, outputs and updates into a callable; see :class:`~.compiled.Compiled`
-``shared``                        a variable with a value, kept between calls
-``grad``                          symbolic gradient
-``Op``, ``Apply``                 what an Op of our own is made of
+``shared``                        a shared variable, whose value persists between calls
+``grad``                          symbolic gradients
+``Op``, ``Apply``                 base class of custom Ops; one application of an Op in a graph
 ``disconnected_type``             the gradient of an input that has none
-``sigmoid``, ``sign``             under one name, and in the numerically stable form of the engine
-``binary_cross_entropy``          the same for independent yes/no labels
-``replace_products``              have products of matrices computed by an Op of our own
-``convolve``                      the engine's own convolution, where :mod:`arignote.ops` has none
-``resident``, ``Rows``            data kept on a device, and some rows of them; None where nothing is to be gained
-``float_type``                    the dtype of the numbers that a network computes with
-``use_float``, ``quick_compile``  change the dtype, or compile without C, inside a ``with`` block
-``describe``                      what runs, on what
+``sigmoid``, ``sign``             the engine's numerically stable implementations
+``binary_cross_entropy``          likewise, for independent binary labels
+``replace_products``              register a rewrite of matrix products to a custom Op
+``convolve``                      the engine's convolution, the fallback of :mod:`arignote.ops`; None if there is none
+``resident``, ``Rows``            an array stored on the device, and a selection of its rows; None unless on JAX
+``float_type``                    the float dtype of networks
+``use_float``, ``quick_compile``  context managers: use another float dtype; compile without C
+``describe``                      engine, versions, device and settings
 ================================  ======================================================================================
 """
 

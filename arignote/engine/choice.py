@@ -1,10 +1,10 @@
-"""Which engine, device and backend: what environment variables say, else what is installed.
+"""Selection of the engine, the device and the backend: by environment variables, else by what is installed.
 
 =====================  ===============================================================================================
-``ARIGNOTE_ENGINE``    ``theano`` or ``pytensor``; by default Theano where it runs, else PyTensor
-``ARIGNOTE_DEVICE``    ``cpu``, the default, or ``gpu``: PyTensor, on JAX
-``ARIGNOTE_BACKEND``   what PyTensor compiles to: ``c``, the default on a CPU, ``jax`` or ``numba``. Where there is
-                       no g++, JAX if it is installed, else ``c``, which then computes in numpy
+``ARIGNOTE_ENGINE``    ``theano`` or ``pytensor``; by default Theano if it can run, else PyTensor
+``ARIGNOTE_DEVICE``    ``cpu``, the default, or ``gpu``, which needs PyTensor and JAX
+``ARIGNOTE_BACKEND``   the backend of PyTensor: ``c``, the default on a CPU, ``jax`` or ``numba``. Without g++ the
+                       default is ``jax`` if JAX is installed, else ``c``, which falls back to numpy
 =====================  ===============================================================================================
 """
 
@@ -22,7 +22,7 @@ BACKENDS = ("c", "jax", "numba")
 
 
 def _read(variable: str, known: Sequence[str]) -> str | None:
-    """Return what an environment variable says, or None."""
+    """Return the value of an environment variable, or None if it is not set."""
     wanted = os.environ.get(variable, "").lower()
     if wanted and wanted not in known:
         raise EngineError(
@@ -32,23 +32,23 @@ def _read(variable: str, known: Sequence[str]) -> str | None:
 
 
 def chosen() -> str:
-    """Return "theano" or "pytensor": by default Theano where it is installed and runs, on Python 3.11, else PyTensor.
+    """Return "theano" or "pytensor": by default Theano if it is installed and Python is 3.11 or older, else PyTensor.
 
     Raises
     ------
     EngineError
-        If a variable names something that there is not, they do not go together, or no engine is installed.
+        If a variable has an unknown value, the variables conflict, or no engine is installed.
     """
     wanted = _read("ARIGNOTE_ENGINE", ENGINES)
     settings = {"ARIGNOTE_DEVICE": device(), "ARIGNOTE_BACKEND": _read("ARIGNOTE_BACKEND", BACKENDS)}
     settings = {"ARIGNOTE_DEVICE": device(), "ARIGNOTE_BACKEND": _read("ARIGNOTE_BACKEND", BACKENDS)}
-    beyond_theano = [f"{name}={value}" for name, value in settings.items() if value not in ("cpu", "c", None)]
-    if beyond_theano and wanted == "theano":
+    unsupported_by_theano = [f"{name}={value}" for name, value in settings.items() if value not in ("cpu", "c", None)]
+    if unsupported_by_theano and wanted == "theano":
         raise EngineError(
-            f"got {beyond_theano[0]} with ARIGNOTE_ENGINE=theano, which computes by C on a CPU; need PyTensor for it; "
-            "try: export ARIGNOTE_ENGINE=pytensor, in an environment where arignote[pytensor] was installed"
+            f"got {unsupported_by_theano[0]} with ARIGNOTE_ENGINE=theano, which runs compiled C on a CPU only; "
+            "need PyTensor for it; try: export ARIGNOTE_ENGINE=pytensor, after pip install 'arignote[pytensor]'"
         )
-    if beyond_theano:
+    if unsupported_by_theano:
         return "pytensor"
     if wanted:
         return wanted
@@ -67,12 +67,12 @@ def device() -> str:
 
 
 def backend() -> str:
-    """Return what PyTensor compiles to: "c", "jax" or "numba".
+    """Return the backend that PyTensor compiles for: "c", "jax" or "numba".
 
     Raises
     ------
     EngineError
-        If the variables do not go together.
+        If the variables conflict.
     """
     wanted = _read("ARIGNOTE_BACKEND", BACKENDS)
     if device() == "gpu":

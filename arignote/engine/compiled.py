@@ -1,4 +1,4 @@
-"""A compiled function, as those above the door see it."""
+"""Compiled functions."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -6,29 +6,29 @@ from typing import Any
 
 
 class Compiled:
-    """A function that was compiled to machine code, which threads may share.
+    """A thread-safe wrapper of a function that the engine compiled to machine code.
 
     Parameters
     ----------
     function : callable
-        The engine's own.
+        The compiled function of the engine.
 
     Attributes
     ----------
     block_size : int
-        How many calls it pays to make in one go by :meth:`block`: one, since a call costs next to nothing.
+        The most efficient number of calls for :meth:`block`: one, since the overhead of a call is negligible.
     """
 
     block_size = 1
 
     def __init__(self, function: Callable):
         self.compiled = function
-        self._lock = threading.Lock()  # it has one place for each intermediate result, and kernels let threads go on
+        self._lock = threading.Lock()  # calls share the buffers of intermediate results, and kernels release the GIL
 
     def __call__(self, *values: Any) -> Any:
         with self._lock:
             return self.compiled(*values)
 
     def block(self, calls: Sequence[Sequence[Any]]) -> list[Any]:
-        """Make one call after another; return what each returned."""
+        """Make several calls in order; return the list of their results."""
         return [self(*values) for values in calls]

@@ -1,5 +1,5 @@
-"""What the engine raises when it cannot start."""
+"""The exception raised when the engine cannot be used."""
 
 
 class EngineError(ImportError):
-    """The symbolic engine cannot be used as this machine is set up. The message says how to mend it."""
+    """The symbolic engine cannot be used on this machine. The message says how to fix it."""

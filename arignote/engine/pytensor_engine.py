@@ -1,4 +1,4 @@
-"""PyTensor, Theano's continuation, behind the door: import it, set up, and give its parts the door's names."""
+"""The engine interface for PyTensor: configure and import it, and define the common names."""
 
 import os
 import warnings
@@ -16,15 +16,15 @@ from arignote.engine.errors import EngineError
 from arignote.native import memory
 
 if util.find_spec("pytensor") is None:
-    raise EngineError("PyTensor is not installed; need PyTensor 3; try: pip install 'pytensor>=3'")
+    raise EngineError("got no PyTensor; need PyTensor 3; try: pip install 'pytensor>=3'")
 
 backend, device = choice.backend(), choice.device()
 if backend == "jax":
-    native.switch_off()  # JAX compiles all that is computed
+    native.disable()  # JAX compiles everything
 else:
-    native.prepare()  # compilers take seconds, in which this process can import PyTensor
-# What the user's PYTENSOR_FLAGS and .pytensorrc leave open, we set.
-settings = {
+    native.prepare()  # compile in the background while PyTensor is imported, which takes seconds
+# Our defaults for settings that the user's PYTENSOR_FLAGS and .pytensorrc do not set.
+defaults = {
     "floatX": lambda: "float32",
     "gcc__cxxflags": lambda: flags.CXX_FLAGS,
     "allow_gc": lambda: "False",
@@ -32,8 +32,8 @@ settings = {
     "cxx": lambda: flags.find_compiler() or "",
     "blas__ldflags": lambda: flags.blas_flags() if flags.find_compiler() else "",
 }
-chosen = flags.read_file(os.environ.get("PYTENSORRC", "~/.pytensorrc"), "__")
-with flags.configured("PYTENSOR_FLAGS", chosen, settings), warnings.catch_warnings():
+user_settings = flags.read_file(os.environ.get("PYTENSORRC", "~/.pytensorrc"), "__")
+with flags.configured("PYTENSOR_FLAGS", user_settings, defaults), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pytensor
 
@@ -48,23 +48,23 @@ from pytensor.tensor.rewriting.basic import register_canonicalize  # noqa: E402
 
 __all__ = ["Apply", "disconnected_type", "grad", "sigmoid", "sign", "tensor"]
 
-# The name of the mode that functions are compiled in, instead of the backend's own.
+# The mode that functions are compiled in, if it is not the default of the backend.
 compile_mode: str | None = None
 
 
 class Op(PyTensorOp):
-    """What an Op of our own is made of: ``L_op`` and ``output_shapes``, under PyTensor's names."""
+    """Base class of custom Ops, which maps ``L_op`` and ``output_shapes`` to the interface of PyTensor."""
 
     def pullback(self, inputs, outputs, cotangents):
         return self.L_op(inputs, outputs, cotangents)
 
     def infer_shape(self, fgraph, node, shapes):
         if backend == "jax":
-            raise ShapeError  # JAX wants shapes as plain numbers, which it has of the outputs themselves
+            raise ShapeError  # JAX needs concrete shapes, and takes them from the outputs
         return self.output_shapes(node, shapes)
 
 
-Rows: Any = None  # data are where the engine computes
+Rows: Any = None  # data need no transfer: the engine runs on the CPU
 resident: Any = None
 if backend == "jax":
     from arignote.engine import jax_backend
@@ -75,18 +75,18 @@ if backend == "jax":
 
 
 def binary_cross_entropy(probabilities, labels):
-    """Return the cross entropy of probabilities of yes, and labels 0 or 1, symbolic."""
+    """Return the symbolic cross entropy of probabilities of the positive class and labels 0 or 1."""
     return -(labels * tensor.log(probabilities) + (1 - labels) * tensor.log1p(-probabilities))
 
 
 def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
-    """Compile inputs, outputs and updates of shared variables into a callable, which threads may share."""
+    """Compile inputs, outputs and updates of shared variables into a thread-safe callable."""
     if backend == "jax":
         return jax_backend.JaxFunction(inputs, outputs, updates, on_unused_input)
     without_compiler = pytensor.Mode("vm", "fast_run")
     mode = compile_mode or ("NUMBA" if backend == "numba" else "CVM" if pytensor.config.cxx else without_compiler)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Numba will use object mode")  # it calls our Ops, which are fast themselves
+        warnings.filterwarnings("ignore", "Numba will use object mode")  # meant for custom Ops, which are fast
         return Compiled(
             pytensor.function(
                 inputs, outputs, updates=updates, on_unused_input=on_unused_input, mode=mode, accept_inplace=True
@@ -95,57 +95,57 @@ def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
 
 
 def shared(value, name: str | None = None):
-    """Return a variable with a value, kept between calls: a copy of the array given."""
+    """Return a shared variable that holds a copy of an array."""
     if backend == "jax":
         return jax_backend.shared(value, name)
     return pytensor.shared(memory.copy(value), name=name, borrow=True)
 
 
 def replace_products(make: Callable) -> None:
-    """From now on, compile the product of two float32 matrices as ``make(a, b)``, whoever wrote ``tensor.dot``.
+    """Register a rewrite that replaces products of two float32 matrices, as of ``tensor.dot``, by ``make(a, b)``.
 
-    Where `make` returns None, the product stays as it is.
+    If `make` returns None, the product is not replaced.
     """
 
     @node_rewriter([Dot])
     def product(fgraph, node):
         types = [variable.type for variable in (*node.inputs, *node.outputs)]
-        if any(kind.dtype != "float32" or kind.ndim != 2 or 1 in kind.shape for kind in types):
+        if any(type_.dtype != "float32" or type_.ndim != 2 or 1 in type_.shape for type_ in types):
             return None
-        made = make(*node.inputs)
-        return None if made is None else [made]
+        replacement = make(*node.inputs)
+        return None if replacement is None else [replacement]
 
     register_canonicalize(product, name=f"{make.__module__}.{make.__name__}")
 
 
-convolve: Any = None  # PyTensor has none
+convolve: Any = None  # PyTensor has no convolution
 
 
 def float_type() -> str:
-    """Return the dtype of the numbers that a network computes with: "float32" unless the user set ``floatX``."""
+    """Return the float dtype of networks: "float32" unless the user set ``floatX``."""
     return pytensor.config.floatX
 
 
 @contextmanager
 def use_float(dtype: str) -> Iterator[None]:
-    """Build and compile networks with another float type inside this block ("float64" to check gradients)."""
+    """Context manager to build and compile networks with another float dtype, as "float64" to check gradients."""
     with pytensor.config.change_flags(floatX=dtype):
         yield
 
 
 @contextmanager
 def quick_compile() -> Iterator[None]:
-    """Inside this block functions are compiled without C: in a moment, to run slowly. Made for tests."""
+    """Context manager to compile functions without C: faster to compile, slower to run. Meant for tests."""
     global compile_mode
-    earlier, compile_mode = compile_mode, "FAST_COMPILE"
+    previous, compile_mode = compile_mode, "FAST_COMPILE"
     try:
         yield
     finally:
-        compile_mode = earlier
+        compile_mode = previous
 
 
 def describe() -> dict[str, str]:
-    """Say what runs: engine, versions, BLAS, compiler, float type and compile cache.
+    """Return the engine, versions, BLAS, compiler, float type and compile cache.
 
     Examples
     --------

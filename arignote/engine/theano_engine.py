@@ -1,4 +1,4 @@
-"""Theano 1.0.5 behind the door: import it, set up, and give its parts the door's names."""
+"""The engine interface for Theano 1.0.5: configure and import it, and define the common names."""
 
 import sys
 import warnings
@@ -14,7 +14,7 @@ from arignote.engine.compiled import Compiled
 from arignote.native import memory
 
 theano_flags.check_versions()
-native.prepare()  # compilers take seconds, in which this process can import Theano
+native.prepare()  # compile in the background while Theano is imported, which takes seconds
 imported_before = "theano" in sys.modules
 if imported_before:
     import theano
@@ -22,13 +22,13 @@ if imported_before:
     if not theano.config.blas.ldflags:
         warnings.warn(
             "got a Theano that was imported before Arignote and has no BLAS; need blas.ldflags for fast matrix "
-            "products; try importing arignote.nnets first, or THEANO_FLAGS='blas.ldflags=-lopenblas'",
+            "products; try: import arignote.nnets first, or THEANO_FLAGS='blas.ldflags=-lopenblas'",
             RuntimeWarning,
             stacklevel=2,
         )
 else:
     with theano_flags.configured(), warnings.catch_warnings():
-        # Theano's own deprecation warnings are no news to the user, who cannot mend them.
+        # Users cannot do anything about the deprecation warnings of Theano itself.
         warnings.simplefilter("ignore")
         import theano
 
@@ -42,26 +42,26 @@ from theano.tensor.opt import register_canonicalize  # noqa: E402
 
 __all__ = ["Apply", "disconnected_type", "grad", "tensor"]
 
-# The name of the mode that functions are compiled in; None is the user's. It is handed to Theano with each function,
-# since Theano keeps the first default mode that it makes, and does not notice when the setting changes to another.
+# The mode that functions are compiled in; None means the user's setting. It is passed to Theano with each function,
+# since Theano caches its default mode and ignores later changes of the setting.
 compile_mode = None
 
 sigmoid = nnet.sigmoid
 sign = tensor.sgn
-Rows: Any = None  # data are where the engine computes
+Rows: Any = None  # data need no transfer: the engine runs on the CPU
 resident: Any = None
 binary_cross_entropy = nnet.binary_crossentropy
 
 
 class Op(TheanoOp):
-    """What an Op of our own is made of: ``L_op`` and ``output_shapes``, under Theano's names."""
+    """Base class of custom Ops, which maps ``output_shapes`` to the interface of Theano."""
 
     def infer_shape(self, node, shapes):
         return self.output_shapes(node, shapes)
 
 
 def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
-    """Compile inputs, outputs and updates of shared variables into a callable, which threads may share."""
+    """Compile inputs, outputs and updates of shared variables into a thread-safe callable."""
     return Compiled(
         theano.function(
             inputs, outputs, updates=updates, on_unused_input=on_unused_input, mode=compile_mode, accept_inplace=True
@@ -70,36 +70,36 @@ def function(inputs, outputs, updates=None, on_unused_input: str = "raise"):
 
 
 def shared(value, name: str | None = None):
-    """Return a variable with a value, kept between calls: a copy of the array given."""
+    """Return a shared variable that holds a copy of an array."""
     return theano.shared(memory.copy(value), name=name, borrow=True)
 
 
 def replace_products(make: Callable) -> None:
-    """From now on, compile the product of two float32 matrices as ``make(a, b)``, whoever wrote ``tensor.dot``.
+    """Register a rewrite that replaces products of two float32 matrices, as of ``tensor.dot``, by ``make(a, b)``.
 
-    Where `make` returns None, the product stays as it is.
+    If `make` returns None, the product is not replaced.
     """
 
     @local_optimizer([tensor.Dot])
     def product(node):
         types = [variable.type for variable in (*node.inputs, *node.outputs)]
-        if any(kind.dtype != "float32" or kind.broadcastable != (False, False) for kind in types):
+        if any(type_.dtype != "float32" or type_.broadcastable != (False, False) for type_ in types):
             return None
-        made = make(*node.inputs)
-        return None if made is None else [made]
+        replacement = make(*node.inputs)
+        return None if replacement is None else [replacement]
 
     register_canonicalize(product, name=f"{make.__module__}.{make.__name__}")
 
 
 def convolve(images, filters, stride: tuple[int, int] = (1, 1)):
-    """Correlate images with filters where they overlap in full (no filter is flipped, nothing is padded).
+    """Cross-correlate images with filters, without padding; filters are not flipped.
 
     Parameters
     ----------
     images : symbolic, shape (n, channels, rows, columns)
     filters : symbolic, shape (n_filters, channels, filter_rows, filter_columns)
     stride : pair of int
-        Distance of neighbouring filter positions, in pixels.
+        Step between filter positions, in pixels.
 
     Returns
     -------
@@ -109,33 +109,33 @@ def convolve(images, filters, stride: tuple[int, int] = (1, 1)):
 
 
 def float_type() -> str:
-    """Return the dtype of the numbers that a network computes with: "float32" unless the user set ``floatX``."""
+    """Return the float dtype of networks: "float32" unless the user set ``floatX``."""
     return theano.config.floatX
 
 
 @contextmanager
 def use_float(dtype: str) -> Iterator[None]:
-    """Build and compile networks with another float type inside this block ("float64" to check gradients)."""
+    """Context manager to build and compile networks with another float dtype, as "float64" to check gradients."""
     with theano.configparser.change_flags(floatX=dtype):
         yield
 
 
 @contextmanager
 def quick_compile() -> Iterator[None]:
-    """Inside this block functions are compiled without C: in a moment, to run slowly. Made for tests.
+    """Context manager to compile functions without C: faster to compile, slower to run. Meant for tests.
 
-    Convolutions and pools exist in C only, and cannot be run so.
+    Theano's own convolution and pooling exist in C only, and cannot run in this mode.
     """
     global compile_mode
-    earlier, compile_mode = compile_mode, "FAST_COMPILE"
+    previous, compile_mode = compile_mode, "FAST_COMPILE"
     try:
         yield
     finally:
-        compile_mode = earlier
+        compile_mode = previous
 
 
 def describe() -> dict[str, str]:
-    """Say what runs: engine, versions, BLAS, compiler, float type and compile cache.
+    """Return the engine, versions, BLAS, compiler, float type and compile cache.
 
     Examples
     --------

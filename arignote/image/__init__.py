@@ -1,1 +1,1 @@
-"""What can be done to images before a network sees them."""
+"""Augmentation and preprocessing of images."""

@@ -1,8 +1,8 @@
-"""Augmentation: random changes of training images that leave their class as it is.
+"""Augmentation: random, label-preserving transformations of training images.
 
 Each function here returns an augmentation ``f(X, y, epoch, rng)`` for `fit`, which takes a minibatch of images of shape
-(n, channels, rows, columns) and their labels, and returns a new pair. All randomness comes from `rng`, so a minibatch
-is changed in the same way whenever it is prepared.
+(n, channels, rows, columns) and their labels, and returns a new pair. All randomness comes from `rng`, so that the same
+minibatch is always transformed in the same way.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,14 @@ Augmentation = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], tupl
 
 
 def shift(max_pixels: int, fill: float = 0.0) -> Augmentation:
-    """Shift each image by up to `max_pixels` rows and columns, each way, independently.
+    """Randomly shift each image by up to `max_pixels` rows and columns in either direction.
 
     Parameters
     ----------
     max_pixels : int
+        The largest shift.
     fill : float, optional
-        Value of the pixels that come in at the edges, by default 0.
+        Value of the pixels that are shifted in at the edges, by default 0.
 
     Examples
     --------
@@ -37,7 +38,7 @@ def shift(max_pixels: int, fill: float = 0.0) -> Augmentation:
         padded = np.full((n, channels, rows + 2 * margin, columns + 2 * margin), fill, X.dtype)
         padded[:, :, margin : margin + rows, margin : margin + columns] = X
         down, right = rng.integers(0, 2 * margin + 1, size=(2, n))
-        # A view of all windows of the padded images; picking one an image copies each pixel once.
+        # A view of all windows of the padded images; selecting one per image copies each pixel once.
         windows = np.lib.stride_tricks.sliding_window_view(padded, (rows, columns), axis=(2, 3))
         return windows[np.arange(n), :, down, right], y
 
@@ -45,16 +46,16 @@ def shift(max_pixels: int, fill: float = 0.0) -> Augmentation:
 
 
 def flip(horizontal: bool = True, vertical: bool = False) -> Augmentation:
-    """Mirror each image, or leave it, with equal chances.
+    """Randomly flip each image with probability 0.5.
 
     Parameters
     ----------
     horizontal : bool, optional
-        Swap left and right; by default True.
+        Flip left to right, by default True.
     vertical : bool, optional
-        Swap top and bottom, independently; by default False.
+        Flip top to bottom, independently, by default False.
     """
-    axes = [axis for axis, wanted in ((3, horizontal), (2, vertical)) if wanted]
+    axes = [axis for axis, enabled in ((3, horizontal), (2, vertical)) if enabled]
 
     def augment(X, y, epoch, rng):
         X = require_images(X)
@@ -67,22 +68,22 @@ def flip(horizontal: bool = True, vertical: bool = False) -> Augmentation:
 
 
 def quarter_turns() -> Augmentation:
-    """Turn each image by 0, 90, 180 or 270 degrees. Images must be square."""
+    """Randomly rotate each image by 0, 90, 180 or 270 degrees. Images must be square."""
 
     def augment(X, y, epoch, rng):
         if require_images(X).shape[2] != X.shape[3]:
             raise ValueError(f"got images of {X.shape[2]}x{X.shape[3]} pixels; need square ones; try augment.flip()")
         turns = rng.integers(4, size=len(X))
-        turned = X.copy()
+        rotated = X.copy()
         for k in (1, 2, 3):
-            turned[turns == k] = np.rot90(X[turns == k], k, axes=(2, 3))
-        return turned, y
+            rotated[turns == k] = np.rot90(X[turns == k], k, axes=(2, 3))
+        return rotated, y
 
     return augment
 
 
 def pipeline(*augmentations: Augmentation) -> Augmentation:
-    """Apply several augmentations, one after the other.
+    """Compose several augmentations, applied in order.
 
     Examples
     --------
@@ -101,7 +102,7 @@ def pipeline(*augmentations: Augmentation) -> Augmentation:
 
 
 def require_images(X: np.ndarray) -> np.ndarray:
-    """Return `X` if it is a batch of images, of shape (n, channels, rows, columns)."""
+    """Return `X` if it is a batch of images of shape (n, channels, rows, columns), else raise ValueError."""
     if X.ndim != 4:
         raise ValueError(
             f"got a batch of shape {X.shape}; need images of shape (n, channels, rows, columns); "

@@ -1,7 +1,7 @@
-"""Preparation of images, in batches: size, borders, contrast, whitening.
+"""Preprocessing of batches of images: resizing, cropping, contrast normalization, whitening.
 
-Each function takes a batch of shape (n, channels, rows, columns) and returns a new one, as float32 unless it says
-otherwise, so it can be given to `Data` as ``alter_features``, with `functools.partial` where it has arguments.
+Each function takes a batch of shape (n, channels, rows, columns) and returns a new one, as float32. It can be passed to
+`Data` as ``alter_features``, with `functools.partial` to set its arguments.
 """
 
 import math
@@ -18,7 +18,7 @@ from arignote.util import checks
 
 
 def rescale(X: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
-    """Bring images to another size, by linear interpolation; what is made smaller is smoothed before.
+    """Resize images by linear interpolation; images are smoothed before they are made smaller.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def rescale(X: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     X = require_images(X).astype(np.float32)
     size = checks.pair(size, "size")
     factors = [new / old for new, old in zip(size, X.shape[2:], strict=True)]
-    # The width of the smoothing is that of scikit-image's resize: half of what is lost on each side of a pixel.
+    # The anti-aliasing filter of scikit-image's resize: sigma is half of the downsampling factor minus one.
     sigmas = [max(0.0, (1 / factor - 1) / 2) for factor in factors]
     if any(sigmas):
         X = ndimage.gaussian_filter(X, (0, 0, *sigmas), mode="nearest")
@@ -42,10 +42,10 @@ def rescale(X: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
 
 
 def trim(X: np.ndarray, size: int | tuple[int, int], threshold: float = 0.0) -> np.ndarray:
-    """Cut off each image's dark borders, and bring what is left to one size.
+    """Crop the dark borders of each image, and resize the content.
 
-    What is left is the smallest box that holds all pixels brighter than `threshold` in any channel. It keeps its
-    proportions, and is put in the middle of an image of zeros. An image without such pixels becomes zeros.
+    The content is the bounding box of all pixels brighter than `threshold` in any channel. Its aspect ratio is
+    preserved, and it is centered on a background of zeros. An image without such pixels becomes zeros.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def trim(X: np.ndarray, size: int | tuple[int, int], threshold: float = 0.0) -> 
     size : int or pair of int
         The new (rows, columns).
     threshold : float, optional
-        By default 0.
+        Brightness threshold, by default 0.
 
     Examples
     --------
@@ -77,14 +77,14 @@ def trim(X: np.ndarray, size: int | tuple[int, int], threshold: float = 0.0) -> 
 
 
 def normalize_contrast(X: np.ndarray, epsilon: float = 1e-2) -> np.ndarray:
-    """Give each image mean 0 and standard deviation 1, over all its pixels and channels.
+    """Normalize each image to mean 0 and standard deviation 1, over all its pixels and channels.
 
     Parameters
     ----------
     X : array, shape (n, channels, rows, columns)
     epsilon : float, optional
-        Added to the standard deviation, so that an image of one shade stays quiet. By default 0.01, for pixels in
-        [0, 1].
+        Added to the standard deviation, so that noise in uniform images is not amplified. By default 0.01, for pixels
+        in [0, 1].
 
     References
     ----------
@@ -96,18 +96,18 @@ def normalize_contrast(X: np.ndarray, epsilon: float = 1e-2) -> np.ndarray:
 
 
 def normalize_local_contrast(X: np.ndarray, sigma: float = 2.0, epsilon: float = 1e-2) -> np.ndarray:
-    """Subtract from each pixel the mean of its neighbourhood, and divide by the neighbourhood's standard deviation.
+    """Subtract the mean of its neighborhood from each pixel, and divide by the standard deviation of the neighborhood.
 
-    Neighbours are weighted by a Gaussian, over all channels. Where the deviation is smaller than its mean over the
-    image, it is divided by that mean instead.
+    Neighborhoods are weighted by a Gaussian and extend over all channels. Where the standard deviation is smaller than
+    its mean over the image, that mean is used as the divisor.
 
     Parameters
     ----------
     X : array, shape (n, channels, rows, columns)
     sigma : float, optional
-        Width of the neighbourhood in pixels, by default 2.
+        Standard deviation of the Gaussian in pixels, by default 2.
     epsilon : float, optional
-        The least that is divided by.
+        Lower bound of the divisor, by default 0.01.
 
     References
     ----------
@@ -121,24 +121,24 @@ def normalize_local_contrast(X: np.ndarray, sigma: float = 2.0, epsilon: float =
 
 
 class ZCA:
-    """Zero-phase whitening: after it, the pixels of the training images are uncorrelated, each with variance 1.
+    """Zero-phase (ZCA) whitening: the whitened pixels of the training images are uncorrelated, with variance 1.
 
-    Of all such changes it is the one that leaves images most like themselves. It is fitted on training data, in
-    batches, and then applied to all data. It pickles, and `save` keeps it in a file.
+    Of all whitening transformations it is the one that changes the images least. It is fitted on training data, in
+    batches, and then applied to all data. It can be pickled, or saved to a file with `save`.
 
     Parameters
     ----------
     epsilon : float, optional
-        Added to the variance along each axis before it is brought to 1, so that what is only noise is not blown up. By
-        default 0.01, for pixels in [0, 1].
+        Added to the variance along each principal axis, so that noise is not amplified. By default 0.01, for pixels in
+        [0, 1].
 
     Attributes
     ----------
     mean : float32 array, shape (n_pixels,)
     matrix : float32 array, shape (n_pixels, n_pixels)
-        Symmetric; n_pixels counts all channels.
+        The symmetric whitening matrix; n_pixels includes all channels.
     shape : tuple of int
-        Of one image.
+        Shape of one image.
 
     References
     ----------
@@ -160,12 +160,12 @@ class ZCA:
         self.shape: tuple[int, ...] = ()
 
     def fit(self, X: Any) -> "ZCA":
-        """Learn from images.
+        """Fit to images.
 
         Parameters
         ----------
         X : array or iterable of arrays, shape (n, channels, rows, columns)
-            All images, or batches of them, such as a reader's ``iter_epoch(128, allow_partial=True)``.
+            All images, or an iterable of batches, such as a reader's ``iter_epoch(128, allow_partial=True)``.
         """
         batches: Iterable[np.ndarray] = [X] if isinstance(X, np.ndarray) else X
         n, total, products = 0, np.zeros(1), np.zeros(1)
@@ -173,13 +173,13 @@ class ZCA:
         for batch in batches:
             self.shape = batch.shape[1:]
             rows = np.asarray(batch, np.float64).reshape(len(batch), math.prod(self.shape))
-            shift = rows.mean(axis=0) if shift is None else shift  # near the mean, which keeps the sums exact
+            shift = rows.mean(axis=0) if shift is None else shift  # centering near the mean keeps the sums accurate
             rows = rows - shift
             n += len(rows)
             total = total + rows.sum(axis=0)
             products = products + rows.T @ rows
         if shift is None or n < 2:
-            raise ValueError(f"got {n} images to learn from; need two at least, better many; try the training data")
+            raise ValueError(f"got {n} images to fit to; need two or more; try the training data")
         covariance = products / n - np.outer(total, total) / n**2
         variances, axes = linalg.eigh(covariance)
         variances = np.maximum(variances, 0) + max(self.epsilon, np.finfo(np.float32).eps * variances[-1])
@@ -188,16 +188,16 @@ class ZCA:
         return self
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Return a batch, whitened."""
+        """Return a whitened batch."""
         if self.mean is None or self.matrix is None:
-            raise ValueError("got a ZCA that has learned nothing; need its fit first; try ZCA().fit(X)")
+            raise ValueError("got a ZCA that is not fitted; need to call fit first; try ZCA().fit(X)")
         if X.shape[1:] != self.shape:
             raise ValueError(f"got images of shape {X.shape[1:]}; need {self.shape}, as in fit; try process.rescale")
         rows = np.asarray(X, np.float32).reshape(len(X), -1)
         return ((rows - self.mean) @ self.matrix).reshape(X.shape)
 
     def save(self, name: str | Path) -> None:
-        """Keep this in a file, .npz, which is there in whole or not at all."""
+        """Save to an .npz file, which is written atomically."""
         content: dict[str, Any] = {
             "epsilon": self.epsilon,
             "mean": self.mean,
@@ -208,7 +208,7 @@ class ZCA:
 
     @classmethod
     def load(cls, name: str | Path) -> "ZCA":
-        """Return what was saved."""
+        """Return a ZCA that was saved with `save`."""
         with np.load(name, allow_pickle=False) as file:
             zca = cls(float(file["epsilon"]))
             zca.mean, zca.matrix, zca.shape = file["mean"], file["matrix"], tuple(file["shape"].tolist())

@@ -1,7 +1,7 @@
-"""Kernels in C++: what the Ops of :mod:`arignote.ops` run on, built on first use.
+"""The C++ kernels of the Ops in :mod:`arignote.ops`, compiled on first use.
 
-Without a compiler the Ops compute in numpy, slowly; without oneDNN, convolutions and matrix products are the engine's.
-Either way there is one warning.
+Without a compiler the Ops fall back to numpy, which is slow; without oneDNN, the engine computes convolutions and
+matrix products. A warning is issued once in either case.
 """
 
 import importlib.machinery
@@ -18,32 +18,32 @@ from types import ModuleType
 from arignote.native import build
 from arignote.native.build import BuildError
 
-__all__ = ["BuildError", "available", "build", "has", "kernels", "prepare", "set_threads", "switch_off", "threads"]
+__all__ = ["BuildError", "available", "build", "disable", "has", "kernels", "prepare", "set_threads", "threads"]
 
 lock = threading.Lock()
-switched_off = False
+disabled = False
 
 
-def switch_off() -> None:
-    """Have no kernels: something else computes. Call it before anything asks for them."""
-    global switched_off
-    switched_off = True
+def disable() -> None:
+    """Disable the kernels, for a backend that does not need them. Call this before the kernels are first used."""
+    global disabled
+    disabled = True
 
 
 @cache
 def kernels() -> ModuleType | None:
-    """Return the module of compiled kernels, built if need be, or None, after a warning, where it cannot be had.
+    """Return the module of compiled kernels, built if necessary; warn and return None if it is not available.
 
-    Each kernel is a function of this module. It takes contiguous arrays and numbers, in the order that its source
-    names, writes to the first of the arrays, and lets other Python threads run meanwhile.
+    Each kernel is a function of this module. It takes contiguous arrays and numbers, in the order that its source file
+    documents, writes its results to the first arrays, and releases the GIL while it runs.
     """
-    if switched_off:
+    if disabled:
         return None
     try:
         with lock:
             module = _load()
     except (BuildError, ImportError) as error:
-        warnings.warn(f"Arignote computes slowly, in numpy: {error}", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"Arignote falls back to numpy, which is slow: {error}", RuntimeWarning, stacklevel=2)
         return None
     if not hasattr(module, "convolve"):
         warnings.warn(
@@ -57,10 +57,10 @@ def kernels() -> ModuleType | None:
 
 
 def _load() -> ModuleType:
-    """Load the kernels. Build them if they are not there, or cannot be loaded."""
+    """Load the kernels. Build them if the library does not exist or cannot be loaded."""
     path = build.library_path()
     if path.is_file():
-        with suppress(ImportError):  # a damaged file, or a library that it needs is gone
+        with suppress(ImportError):  # a damaged file, or a missing dependency
             return _import(path)
     build.build(path)
     return _import(path)
@@ -74,10 +74,10 @@ def _import(path: Path) -> ModuleType:
 
 
 def prepare() -> None:
-    """Begin to build the kernels, if they are not there, while the program goes on."""
+    """Build the kernels in a background thread, unless they are built already."""
 
     def run() -> None:
-        with lock, suppress(BuildError):  # who needs the kernels will see the error
+        with lock, suppress(BuildError):  # the error is raised again when the kernels are used
             path = build.library_path()
             if not path.is_file():
                 build.build(path)
@@ -86,21 +86,21 @@ def prepare() -> None:
 
 
 def available() -> bool:
-    """Say whether there are compiled kernels."""
+    """Return True if the compiled kernels are available."""
     return kernels() is not None
 
 
 def has(name: str) -> bool:
-    """Say whether there is a compiled kernel of this name."""
+    """Return True if there is a compiled kernel of this name."""
     return hasattr(kernels(), name)
 
 
 def describe() -> str:
-    """Say in a few words what the Ops run on."""
-    if switched_off:
-        return "none needed"
+    """Return a short description of what the Ops run on."""
+    if disabled:
+        return "not needed"
     if not available():
-        return "none: numpy computes"
+        return "not available: computing in numpy"
     library = "oneDNN" if has("convolve") else "no oneDNN"
     return f"compiled, {library}, {threads()} threads"
 
@@ -109,17 +109,17 @@ n_threads = 0
 
 
 def threads() -> int:
-    """Return how many threads kernels run in: by default as many as the process has cores.
+    """Return the number of threads that kernels use, by default the number of cores available to the process.
 
     The environment variable ``ARIGNOTE_THREADS``, or else ``OMP_NUM_THREADS``, sets another number, as does
-    :func:`set_threads`. A training resumes to the bit with the number it began with.
+    :func:`set_threads`. A resumed run is bit-for-bit reproducible only with the number of threads that it started with.
     """
     wanted = os.environ.get("ARIGNOTE_THREADS") or os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return n_threads or (int(wanted) if wanted.isdigit() else 0) or len(os.sched_getaffinity(0))
 
 
 def set_threads(n: int) -> None:
-    """Let kernels run in `n` threads, or, with 0, in as many as `threads` says by default.
+    """Set the number of threads that kernels use; 0 restores the default of :func:`threads`.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def set_threads(n: int) -> None:
 
 @contextmanager
 def using_threads(n: int) -> Iterator[None]:
-    """While this block runs, let kernels run in `n` threads."""
+    """Context manager that sets the number of threads that kernels use."""
     before = n_threads
     set_threads(n)
     try:
@@ -146,7 +146,7 @@ def using_threads(n: int) -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    """Compute in one thread from now on: the others did not follow into this process, and would be waited for."""
+    """Use one thread in a forked process: OpenMP would deadlock waiting for threads that were not copied."""
     global n_threads
     n_threads = 1
     if kernels.cache_info().currsize and (module := kernels()) is not None:

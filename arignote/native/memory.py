@@ -1,14 +1,14 @@
-"""Memory that begins where the processor likes it."""
+"""Arrays aligned to cache lines."""
 
 from typing import Any
 
 import numpy as np
 
-ALIGNMENT = 64  # bytes; a vector that the processor loads then lies in one line of its cache
+ALIGNMENT = 64  # bytes; a SIMD load then does not cross a cache line
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Return a new array, in C order, that begins where a line of the cache does."""
+    """Return a new C-contiguous array aligned to a cache line."""
     dtype = np.dtype(dtype)
     n_bytes = dtype.itemsize
     for size in shape:
@@ -19,8 +19,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def copy(array: np.ndarray) -> np.ndarray:
-    """Return a copy of an array, in C order, that begins where a line of the cache does."""
+    """Return a C-contiguous copy of an array, aligned to a cache line."""
     array = np.asarray(array)
-    new = empty(array.shape, array.dtype)
-    new[...] = array
-    return new
+    copied = empty(array.shape, array.dtype)
+    copied[...] = array
+    return copied

@@ -1,4 +1,4 @@
-/* The Python module `kernels`: a function for each kernel, and the number of threads that they share. */
+/* The Python module `kernels`: one function per kernel, and `set_threads`. */
 #define PY_SSIZE_T_CLEAN
 #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
 #include <Python.h>
@@ -12,8 +12,8 @@
 namespace arignote {
 
 static std::map<std::string, Kernel>& kernels() {
-  static std::map<std::string, Kernel> table; /* made on first use, whichever source file is initialized first */
-  return table;
+  static std::map<std::string, Kernel> registry; /* created on first use: source files are initialized in any order */
+  return registry;
 }
 
 Registration::Registration(const char* name, Kernel kernel) { kernels()[name] = kernel; }
@@ -23,14 +23,14 @@ static int n_threads = 1;
 static bool read_array(PyObject* object, Array* array) {
   PyArrayObject* found = reinterpret_cast<PyArrayObject*>(object);
   if (!PyArray_IS_C_CONTIGUOUS(found) || !PyArray_ISALIGNED(found)) {
-    PyErr_SetString(PyExc_ValueError, "need contiguous arrays");
+    PyErr_SetString(PyExc_ValueError, "got an array that is not contiguous or not aligned; need contiguous arrays");
     return false;
   }
   *array = {PyArray_DATA(found), PyArray_DIMS(found), PyArray_NDIM(found), PyArray_DESCR(found)->type};
   return true;
 }
 
-/* Call the kernel that `self` points to, without holding the lock of the interpreter. */
+/* Call the kernel that `self` points to, without holding the GIL. */
 static PyObject* call(PyObject* self, PyObject* const* objects, Py_ssize_t n_objects) {
   Kernel kernel = reinterpret_cast<Kernel>(PyLong_AsVoidPtr(self));
   std::vector<Array> arrays;
@@ -50,7 +50,7 @@ static PyObject* call(PyObject* self, PyObject* const* objects, Py_ssize_t n_obj
   std::string problem;
   Py_BEGIN_ALLOW_THREADS;
   try {
-    omp_set_num_threads(n_threads); /* OpenMP keeps a number for each thread that calls it */
+    omp_set_num_threads(n_threads); /* OpenMP stores this setting per calling thread */
     kernel({arrays.data(), static_cast<int>(arrays.size()), numbers.data(), static_cast<int>(numbers.size())});
   } catch (const std::exception& error) {
     problem = error.what();
@@ -80,7 +80,7 @@ PyMODINIT_FUNC PyInit_kernels() {
   import_array();
   PyObject* module = PyModule_Create(&definition);
   if (module == NULL) return NULL;
-  static std::vector<PyMethodDef> methods; /* Python keeps pointers to these */
+  static std::vector<PyMethodDef> methods; /* Python stores pointers to these */
   methods.reserve(arignote::kernels().size());
   for (auto& entry : arignote::kernels()) {
     PyCFunction function = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)(void)>(arignote::call));

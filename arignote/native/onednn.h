@@ -1,4 +1,4 @@
-/* What the kernels on oneDNN have in common. */
+/* Helpers of the kernels that use oneDNN. */
 #pragma once
 #include <map>
 #include <memory>
@@ -14,16 +14,16 @@ inline dnnl::engine& cpu() {
   return engine;
 }
 
-/* Return the primitive of this key, made on first use. The key says all that it depends on, but for the number of
-   threads. Each Python thread has its own, since they hold memory to work in. */
+/* Return the primitive for this key from a cache; create it on first use. The key contains everything that the
+   primitive depends on except the number of threads. The cache is thread-local, since primitives own workspaces. */
 template <class Primitive, class Key>
 Primitive& find_primitive(const Key& key) {
-  static thread_local std::map<std::pair<int, Key>, std::unique_ptr<Primitive>> known;
+  static thread_local std::map<std::pair<int, Key>, std::unique_ptr<Primitive>> cache;
   std::pair<int, Key> full_key(omp_get_max_threads(), key);
-  auto found = known.find(full_key);
-  if (found != known.end()) return *found->second;
-  if (known.size() >= 64) known.clear();
-  return *(known[full_key] = std::make_unique<Primitive>(key));
+  auto found = cache.find(full_key);
+  if (found != cache.end()) return *found->second;
+  if (cache.size() >= 64) cache.clear();
+  return *(cache[full_key] = std::make_unique<Primitive>(key));
 }
 
 }  // namespace arignote

@@ -173,7 +173,7 @@ class NNClassifier:
             If this network lacks such a parameter, or has it in another shape. Then nothing was changed.
         """
         if isinstance(source, str | Path):
-            source = arrays.read(source) if arrays.knows(source) else files.checkpoint_read(source)
+            source = arrays.read(source) if arrays.is_supported(source) else files.checkpoint_read(source)
         values = source.network.get_values() if isinstance(source, NNClassifier) else dict(source)
         if layers is not None:
             known = {name.rpartition(".")[0] for name in values}
@@ -529,7 +529,7 @@ def _table_row(layer: Layer) -> str:
     """Return a line on a layer: name, type, shapes of an example, number of parameters and their size."""
     shapes = f"{layer.input_shape} -> {layer.output_shape}"
     values = [param.get_value(borrow=True) for param in layer.params.values()]
-    size = f"{sum(value.size for value in values):>10,} parameters, {checks.shown_bytes(sum(v.nbytes for v in values))}"
+    size = f"{sum(value.size for value in values):>10,} parameters, {checks.human_size(sum(v.nbytes for v in values))}"
     return f"  {layer.name:12} {type(layer).__name__:26} {shapes:32} {size if values else ''}".rstrip()
 
 

@@ -27,7 +27,7 @@ class ProgressBar(Hook):
     @staticmethod
     def is_wanted() -> bool:
         """Say whether somebody looks on: at a terminal or in a notebook, where messages are shown in our own way."""
-        return netlog.is_ours() and (netlog.in_notebook() or sys.stderr.isatty())
+        return netlog.uses_default_handler() and (netlog.in_notebook() or sys.stderr.isatty())
 
     def start(self, classifier: Any) -> None:
         self._started, self._examples_before = time.monotonic(), classifier.trainer.progress.n_examples

@@ -1,19 +1,21 @@
-"""Operations of our own: computations that the engine lacks, or has not fast enough.
+"""Custom Ops: computations that the engine lacks or does not compute fast enough.
 
 ========================  =============================================================================================
-:mod:`~.base`             ``KernelOp``: one computation as a kernel in C++ and in numpy; ``NumpyOp``
+:mod:`~.base`             ``KernelOp``: a C++ kernel with a numpy implementation; ``NumpyOp``
 :mod:`~.matmul`           ``matmul``
 :mod:`~.convolve`         ``convolve``
 :mod:`~.flatten`          ``flatten``
 :mod:`~.pool`             ``max_pool``
 :mod:`~.activate`         ``activate``, ``maxout``: bias and activation
 :mod:`~.dropout`          ``dropout``
+:mod:`~.philox`           the random number generator of ``dropout``
 :mod:`~.softmax`          ``softmax``, ``mean_nll``, ``fraction_wrong``
 :mod:`~.update`           ``Update``: the update rules
 ========================  =============================================================================================
 
-Images have the axes (n, channels, rows, columns), always; in memory the Ops leave the channels last, as the axes'
-strides say. So a run of layers on images works in the order that the kernels like, and nobody else has to know.
+Images always have the axes (n, channels, rows, columns). In memory the Ops store the channels last, which shows in the
+strides only. A stack of image layers therefore stays in the memory format that the kernels are fastest in, and no other
+code depends on it.
 """
 
 from arignote.ops.activate import activate, maxout

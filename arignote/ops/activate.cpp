@@ -1,4 +1,4 @@
-/* Activations with their bias, and gradients, on matrices with a column for each unit. */
+/* Bias and activation, and their gradients, on matrices with one column per unit. */
 #include <vector>
 
 #include "../native/kernel.h"
@@ -7,10 +7,10 @@
 
 using namespace arignote;
 
-/* In how many blocks rows are summed up: never depends on the number of threads, so that sums do not either. */
+/* The number of blocks in which rows are summed. It does not depend on the number of threads, so sums do not either. */
 static int64_t count_blocks(int64_t n_rows) { return n_rows < 8 ? 1 : n_rows < 512 ? n_rows / 8 : 64; }
 
-/* arrays: out, z, bias, learned ... */
+/* Arrays: out, z, bias, learned ... */
 template <class T, class F>
 static void forward(const Arguments& args, int64_t n_rows, int64_t n_units) {
   int64_t size = n_rows * n_units;
@@ -29,29 +29,29 @@ static void forward(const Arguments& args, int64_t n_rows, int64_t n_units) {
   }
 }
 
-/* The same, then dropout. arrays: out, which units stay, z, bias, learned ..., key, position */
+/* The same with dropout. Arrays: out, mask, z, bias, learned ..., key, position */
 template <class T, class F>
-static void forward_dropping(const Arguments& args, int64_t n_rows, int64_t n_units, double fraction) {
+static void forward_dropout(const Arguments& args, int64_t n_rows, int64_t n_units, double fraction) {
   int64_t size = n_rows * n_units, n_blocks = count_blocks(n_rows);
   T* out = args.data<T>(0, size);
-  uint8_t* stays = args.data<uint8_t>(1, size);
+  uint8_t* kept = args.data<uint8_t>(1, size);
   const T *z = args.data<T>(2, size), *bias = args.data<T>(3, n_units);
   const T* a = F::n_learned > 0 ? args.data<T>(4, n_units) : bias;
   const T* b = F::n_learned > 1 ? args.data<T>(5, n_units) : bias;
-  Mask mask(args, 4 + F::n_learned, fraction);
+  DropoutMask mask(args, 4 + F::n_learned, fraction);
   T scale = (T)(1.0 / (1.0 - fraction));
 #pragma omp parallel for schedule(static) if (size > 8192)
   for (int64_t block = 0; block < n_blocks; block++) {
     int64_t first = n_rows * block / n_blocks, last = n_rows * (block + 1) / n_blocks;
-    mask.draw(first * n_units, (last - first) * n_units, stays + first * n_units);
+    mask.generate(first * n_units, (last - first) * n_units, kept + first * n_units);
     for (int64_t row = first; row < last; row++) {
       const T* from = z + row * n_units;
-      const uint8_t* stay = stays + row * n_units;
+      const uint8_t* keep = kept + row * n_units;
       T* to = out + row * n_units;
 #pragma omp simd
       for (int64_t unit = 0; unit < n_units; unit++) {
         T scaled = F::value(from[unit] + bias[unit], a[unit], b[unit]) * scale;
-        to[unit] = stay[unit] ? scaled : (T)0;
+        to[unit] = keep[unit] ? scaled : (T)0;
       }
     }
   }
@@ -59,7 +59,8 @@ static void forward_dropping(const Arguments& args, int64_t n_rows, int64_t n_un
 
 /* Add up `n_blocks` partial sums of `n` values each, in order. */
 template <class T>
-static void add_up(const std::vector<T>& partial, int64_t n_blocks, int64_t first, int64_t stride, int64_t n, T* out) {
+static void sum_blocks(const std::vector<T>& partial, int64_t n_blocks, int64_t first, int64_t stride, int64_t n,
+                       T* out) {
   for (int64_t i = 0; i < n; i++) out[i] = 0;
   for (int64_t block = 0; block < n_blocks; block++) {
     const T* from = partial.data() + block * stride + first;
@@ -68,9 +69,9 @@ static void add_up(const std::vector<T>& partial, int64_t n_blocks, int64_t firs
   }
 }
 
-/* arrays: gradient of z, of the bias, of each learned; gradient of the output, z, bias, learned ...; and, where units
-   were dropped, which of them stayed */
-template <class T, class F, bool dropping>
+/* Arrays: the gradients of z, of the bias and of each learned parameter; the gradient of the output, z, bias,
+   learned ...; with dropout, the mask */
+template <class T, class F, bool with_dropout>
 static void backward(const Arguments& args, int64_t n_rows, int64_t n_units, double fraction) {
   const int n_learned = F::n_learned, n_sums = 1 + n_learned;
   int64_t size = n_rows * n_units, n_blocks = count_blocks(n_rows);
@@ -79,7 +80,7 @@ static void backward(const Arguments& args, int64_t n_rows, int64_t n_units, dou
   const T* bias = args.data<T>(3 + n_sums, n_units);
   const T* a = n_learned > 0 ? args.data<T>(4 + n_sums, n_units) : bias;
   const T* b = n_learned > 1 ? args.data<T>(5 + n_sums, n_units) : bias;
-  const uint8_t* stays = dropping ? args.data<uint8_t>(4 + n_sums + n_learned, size) : nullptr;
+  const uint8_t* kept = with_dropout ? args.data<uint8_t>(4 + n_sums + n_learned, size) : nullptr;
   T scale = (T)(1.0 / (1.0 - fraction));
   std::vector<T> partial(n_blocks * n_sums * n_units, 0);
 #pragma omp parallel for schedule(static) if (size > 8192)
@@ -88,21 +89,21 @@ static void backward(const Arguments& args, int64_t n_rows, int64_t n_units, dou
     T *a_sums = sums + (n_learned > 0 ? n_units : 0), *b_sums = sums + (n_learned > 1 ? 2 * n_units : 0);
     for (int64_t row = n_rows * block / n_blocks; row < n_rows * (block + 1) / n_blocks; row++) {
       const T *g = gradient + row * n_units, *x = z + row * n_units;
-      const uint8_t* stay = dropping ? stays + row * n_units : nullptr;
+      const uint8_t* keep = with_dropout ? kept + row * n_units : nullptr;
       T* to = out + row * n_units;
 #pragma omp simd
       for (int64_t unit = 0; unit < n_units; unit++) {
-        T through = !dropping ? g[unit] : stay[unit] ? g[unit] * scale : (T)0;
-        T value = x[unit] + bias[unit], change = through * F::slope(value, a[unit], b[unit]);
+        T passed = !with_dropout ? g[unit] : keep[unit] ? g[unit] * scale : (T)0;
+        T value = x[unit] + bias[unit], change = passed * F::slope(value, a[unit], b[unit]);
         to[unit] = change;
         sums[unit] += change;
-        if (n_learned > 0) a_sums[unit] += through * F::by_a(value, a[unit], b[unit]);
-        if (n_learned > 1) b_sums[unit] += through * F::by_b(value, a[unit], b[unit]);
+        if (n_learned > 0) a_sums[unit] += passed * F::grad_a(value, a[unit], b[unit]);
+        if (n_learned > 1) b_sums[unit] += passed * F::grad_b(value, a[unit], b[unit]);
       }
     }
   }
   for (int i = 0; i < n_sums; i++)
-    add_up(partial, n_blocks, i * n_units, n_sums * n_units, n_units, args.data<T>(1 + i, n_units));
+    sum_blocks(partial, n_blocks, i * n_units, n_sums * n_units, n_units, args.data<T>(1 + i, n_units));
 }
 
 template <class T, class F>
@@ -111,54 +112,54 @@ static void backward_plain(const Arguments& args, int64_t n_rows, int64_t n_unit
 }
 
 template <class T, class F>
-static void backward_dropping(const Arguments& args, int64_t n_rows, int64_t n_units, double fraction) {
+static void backward_dropout(const Arguments& args, int64_t n_rows, int64_t n_units, double fraction) {
   backward<T, F, true>(args, n_rows, n_units, fraction);
 }
 
-/* What the kernels are told: the activation's number, and, where units are dropped, their fraction. */
+/* The numbers of the kernels: that of the activation and, with dropout, the fraction to drop. */
 template <class T>
 static void any_forward(const Arguments& args, int64_t n_rows, int64_t n_units) {
-  BY_ACTIVATION(args.whole(0), forward, T, args, n_rows, n_units)
+  DISPATCH_ACTIVATION(args.integer(0), forward, T, args, n_rows, n_units)
 }
 
 template <class T>
-static void any_forward_dropping(const Arguments& args, int64_t n_rows, int64_t n_units) {
-  BY_ACTIVATION(args.whole(0), forward_dropping, T, args, n_rows, n_units, args.number(1))
+static void any_forward_dropout(const Arguments& args, int64_t n_rows, int64_t n_units) {
+  DISPATCH_ACTIVATION(args.integer(0), forward_dropout, T, args, n_rows, n_units, args.number(1))
 }
 
 template <class T>
 static void any_backward(const Arguments& args, int64_t n_rows, int64_t n_units) {
-  BY_ACTIVATION(args.whole(0), backward_plain, T, args, n_rows, n_units)
+  DISPATCH_ACTIVATION(args.integer(0), backward_plain, T, args, n_rows, n_units)
 }
 
 template <class T>
-static void any_backward_dropping(const Arguments& args, int64_t n_rows, int64_t n_units) {
-  BY_ACTIVATION(args.whole(0), backward_dropping, T, args, n_rows, n_units, args.number(1))
+static void any_backward_dropout(const Arguments& args, int64_t n_rows, int64_t n_units) {
+  DISPATCH_ACTIVATION(args.integer(0), backward_dropout, T, args, n_rows, n_units, args.number(1))
 }
 
-static int64_t rows_of(const Array& matrix, int64_t n_units) { return n_units ? matrix.size() / n_units : 0; }
+static int64_t count_rows(const Array& matrix, int64_t n_units) { return n_units ? matrix.size() / n_units : 0; }
 
 KERNEL(activate) {
   int64_t n_units = args.array(2).size();
-  BY_FLOAT_TYPE(1, any_forward, args, rows_of(args.array(1), n_units), n_units);
+  DISPATCH_FLOAT_TYPE(1, any_forward, args, count_rows(args.array(1), n_units), n_units);
 }
 
 KERNEL(activate_dropout) {
   int64_t n_units = args.array(3).size();
-  BY_FLOAT_TYPE(2, any_forward_dropping, args, rows_of(args.array(2), n_units), n_units);
+  DISPATCH_FLOAT_TYPE(2, any_forward_dropout, args, count_rows(args.array(2), n_units), n_units);
 }
 
 KERNEL(activate_gradient) {
   int64_t n_units = args.array(1).size();
-  BY_FLOAT_TYPE(0, any_backward, args, rows_of(args.array(0), n_units), n_units);
+  DISPATCH_FLOAT_TYPE(0, any_backward, args, count_rows(args.array(0), n_units), n_units);
 }
 
 KERNEL(activate_dropout_gradient) {
   int64_t n_units = args.array(1).size();
-  BY_FLOAT_TYPE(0, any_backward_dropping, args, rows_of(args.array(0), n_units), n_units);
+  DISPATCH_FLOAT_TYPE(0, any_backward_dropout, args, count_rows(args.array(0), n_units), n_units);
 }
 
-/* The largest of n_pieces columns that lie n_units apart; which of them is left in `piece`. NaN is largest. */
+/* Return the maximum of n_pieces values with stride n_units, and store its index in `piece`. NaN counts as largest. */
 template <class T>
 static inline T largest(const T* z, const T* bias, int64_t n_units, int64_t n_pieces, int64_t* piece) {
   T best = z[0] + bias[0];
@@ -218,11 +219,11 @@ static void maxout_backward(const Arguments& args, int64_t n_pieces) {
       }
     }
   }
-  add_up(partial, n_blocks, 0, width, width, bias_out);
+  sum_blocks(partial, n_blocks, 0, width, width, bias_out);
 }
 
-/* Arrays: out, z, bias. Number: how many pieces. */
-KERNEL(maxout) { BY_FLOAT_TYPE(1, maxout_forward, args, args.whole(0)); }
+/* Arrays: out, z, bias. Numbers: n_pieces. */
+KERNEL(maxout) { DISPATCH_FLOAT_TYPE(1, maxout_forward, args, args.integer(0)); }
 
-/* Arrays: gradient of z, of the bias; gradient of the output, z, bias. */
-KERNEL(maxout_gradient) { BY_FLOAT_TYPE(0, maxout_backward, args, args.whole(0)); }
+/* Arrays: the gradients of z and of the bias; the gradient of the output, z, bias. Numbers: n_pieces. */
+KERNEL(maxout_gradient) { DISPATCH_FLOAT_TYPE(0, maxout_backward, args, args.integer(0)); }

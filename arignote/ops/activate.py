@@ -1,6 +1,6 @@
-"""Bias and activation in one pass, and their gradients in another.
+"""Bias and activation fused into one pass over memory, and their gradients into another.
 
-The activation's formulas stand twice: in ``activate.cpp``, and below in numpy.
+Each activation is implemented twice: in ``activations.h``, and below in numpy.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,24 +10,24 @@ import numpy as np
 
 from arignote import native
 from arignote.engine import Apply, tensor
-from arignote.ops.base import KernelOp, namespace, room, room_units_last, units_last
+from arignote.ops.base import KernelOp, namespace, output_buffer, output_buffer_units_last, units_last
 
 
 @dataclass(frozen=True)
 class Formula:
-    """An activation in numpy, of ``x`` and of the parameters that each unit learns.
+    """An activation in numpy: a function of ``x`` and of the learned parameters of each unit.
 
-    The functions' first argument is numpy, or what has its functions for other arrays.
+    The first argument of each function is the array namespace, numpy or ``jax.numpy``.
 
     Parameters
     ----------
     number : int
-        Which one it is in ``activate.cpp``.
+        Its number in ``activations.h``.
     value : callable
     slope : callable
         The derivative with respect to x.
     learned : sequence of callable, optional
-        The derivatives with respect to each learned parameter.
+        The derivative with respect to each learned parameter.
     """
 
     number: int
@@ -68,19 +68,19 @@ FORMULAS: dict[str, Formula] = {
 }
 
 
-def _sum_to_units(array: np.ndarray) -> np.ndarray:
+def _sum_per_unit(array: np.ndarray) -> np.ndarray:
     return array.sum(axis=tuple(axis for axis in range(array.ndim) if axis != 1))
 
 
 def _per_unit(values: np.ndarray, n_axes: int) -> np.ndarray:
-    """Shape one value a unit so that it fits (n, units, ...)."""
+    """Reshape one value per unit so that it broadcasts against (n, units, ...)."""
     return values.reshape((1, -1) + (1,) * (n_axes - 2))
 
 
 class Activate(KernelOp):
-    """``activation(z + bias)`` on (n, units) or (n, units, rows, columns), with one bias a unit.
+    """``activation(z + bias)`` on (n, units) or (n, units, rows, columns), with one bias per unit.
 
-    Inputs: z, bias, and what the activation learns for each unit.
+    Inputs: z, bias, and the learned parameters of the activation for each unit.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Activate(KernelOp):
         return Apply(self, inputs, [inputs[0].type()])
 
     def run(self, outputs, z, *per_unit):
-        out = room_units_last(outputs[0], z.shape, z.dtype)
+        out = output_buffer_units_last(outputs[0], z.shape, z.dtype)
         native.kernels().activate(out, units_last(z), *per_unit, FORMULAS[self.name].number)
 
     def reference(self, z, bias, *learned):
@@ -113,7 +113,7 @@ class Activate(KernelOp):
 
 
 class ActivateGradient(KernelOp):
-    """The gradients of :class:`Activate` for all of its inputs. Inputs: the output's gradient, and those inputs."""
+    """The gradients of :class:`Activate`. Inputs: the gradient of the output, and the inputs of :class:`Activate`."""
 
     __props__ = ("name",)
 
@@ -125,8 +125,8 @@ class ActivateGradient(KernelOp):
         return Apply(self, [tensor.as_tensor_variable(gradient), *inputs], [variable.type() for variable in inputs])
 
     def run(self, outputs, gradient, z, *per_unit):
-        out = room_units_last(outputs[0], z.shape, z.dtype)
-        sums = [room(cell, values.shape, z.dtype) for cell, values in zip(outputs[1:], per_unit, strict=True)]
+        out = output_buffer_units_last(outputs[0], z.shape, z.dtype)
+        sums = [output_buffer(cell, values.shape, z.dtype) for cell, values in zip(outputs[1:], per_unit, strict=True)]
         number = FORMULAS[self.name].number
         native.kernels().activate_gradient(out, *sums, units_last(gradient), units_last(z), *per_unit, number)
 
@@ -134,19 +134,19 @@ class ActivateGradient(KernelOp):
         formula, xp = FORMULAS[self.name], namespace(gradient, z, bias)
         bias, *learned = (_per_unit(values, z.ndim) for values in (bias, *learned))
         x = z + bias
-        change = gradient * formula.slope(xp, x, *learned)
-        sums = (_sum_to_units(gradient * slope(xp, x, *learned)) for slope in formula.learned)
-        return (change, _sum_to_units(change), *sums)
+        z_gradient = gradient * formula.slope(xp, x, *learned)
+        sums = (_sum_per_unit(gradient * slope(xp, x, *learned)) for slope in formula.learned)
+        return (z_gradient, _sum_per_unit(z_gradient), *sums)
 
     def output_shapes(self, node, shapes):
         return shapes[1:]
 
 
 class Maxout(KernelOp):
-    """The largest of several linear outputs of each unit, each with a bias of its own.
+    """The maximum of several linear pieces for each unit, each piece with its own bias.
 
-    Inputs: z, of shape (n, n_pieces * units) or (n, n_pieces * units, rows, columns); and bias. Piece j of unit i is
-    number ``j * units + i``.
+    Inputs: z, of shape (n, n_pieces * units) or (n, n_pieces * units, rows, columns); and bias. Piece j of unit i has
+    index ``j * units + i``.
 
     Parameters
     ----------
@@ -164,7 +164,9 @@ class Maxout(KernelOp):
 
     def run(self, outputs, z, bias):
         shape = (z.shape[0], z.shape[1] // self.n_pieces, *z.shape[2:])
-        native.kernels().maxout(room_units_last(outputs[0], shape, z.dtype), units_last(z), bias, self.n_pieces)
+        native.kernels().maxout(
+            output_buffer_units_last(outputs[0], shape, z.dtype), units_last(z), bias, self.n_pieces
+        )
 
     def reference(self, z, bias):
         return (self.pieces(z + _per_unit(bias, z.ndim)).max(axis=1),)
@@ -182,7 +184,7 @@ class Maxout(KernelOp):
 
 
 class MaxoutGradient(KernelOp):
-    """The gradients of :class:`Maxout`: the first of equal pieces has all. Inputs: the output's gradient, z, bias."""
+    """The gradients of :class:`Maxout`; of equal pieces the first gets all. Inputs: the output's gradient, z, bias."""
 
     __props__ = ("n_pieces",)
 
@@ -194,22 +196,22 @@ class MaxoutGradient(KernelOp):
         return Apply(self, [tensor.as_tensor_variable(gradient), z, bias], [z.type(), bias.type()])
 
     def run(self, outputs, gradient, z, bias):
-        out = room_units_last(outputs[0], z.shape, z.dtype)
-        sums = room(outputs[1], bias.shape, z.dtype)
+        out = output_buffer_units_last(outputs[0], z.shape, z.dtype)
+        sums = output_buffer(outputs[1], bias.shape, z.dtype)
         native.kernels().maxout_gradient(out, sums, units_last(gradient), units_last(z), bias, self.n_pieces)
 
     def reference(self, gradient, z, bias):
         pieces = Maxout(self.n_pieces).pieces(z + _per_unit(bias, z.ndim))
         largest = pieces.argmax(axis=1)[:, np.newaxis] == np.arange(self.n_pieces).reshape(-1, *[1] * (z.ndim - 1))
-        change = (largest * gradient[:, np.newaxis]).reshape(z.shape)
-        return change, _sum_to_units(change)
+        z_gradient = (largest * gradient[:, np.newaxis]).reshape(z.shape)
+        return z_gradient, _sum_per_unit(z_gradient)
 
     def output_shapes(self, node, shapes):
         return shapes[1:]
 
 
 def activate(name: str, z, bias, *learned):
-    """Return ``activation(z + bias)``, symbolic.
+    """Return the symbolic ``activation(z + bias)``.
 
     Parameters
     ----------
@@ -230,5 +232,5 @@ def activate(name: str, z, bias, *learned):
 
 
 def maxout(z, bias, n_pieces: int):
-    """Return the largest of `n_pieces` linear outputs of each unit, symbolic; see :class:`Maxout`."""
+    """Return the symbolic maximum of `n_pieces` linear pieces for each unit; see :class:`Maxout`."""
     return Maxout(n_pieces)(z, bias)

@@ -1,4 +1,4 @@
-/* Convolutions on oneDNN. Images in the order (image, row, column, channel), filters (map, channel, row, column). */
+/* Convolutions with oneDNN. Images have the axes (image, row, column, channel), filters (map, channel, row, column). */
 #include "../native/kernel.h"
 #ifdef ARIGNOTE_ONEDNN
 #include <array>
@@ -8,11 +8,11 @@
 using namespace arignote;
 using dnnl::memory;
 
-enum Kind { FORWARD, FILTERS, IMAGES }; /* what is computed: the output, or the gradient of filters or images */
+enum Kind { FORWARD, FILTERS, IMAGES }; /* the result: the output, or the gradient of the filters or the images */
 
 using Key = std::array<int64_t, 10>; /* kind; images, rows, columns, channels; maps, filter rows, columns; strides */
 
-/* One convolution of one size: oneDNN's compiled code, and the filters in the order in memory that it wants. */
+/* The convolution of one size: oneDNN's compiled primitive, and the filters in the memory layout that it prefers. */
 class Convolution {
  public:
   explicit Convolution(const Key& key) : kind_(static_cast<Kind>(key[0])), stream_(cpu()) {
@@ -30,16 +30,16 @@ class Convolution {
     dnnl::convolution_forward::primitive_desc forward(cpu(), dnnl::prop_kind::forward_training, algorithm, images, any,
                                                       output, strides, padding, padding, attributes);
     if (kind_ == FORWARD) {
-      finish(dnnl::convolution_forward(forward), forward, forward.weights_desc(), given, images, output);
+      initialize(dnnl::convolution_forward(forward), forward, forward.weights_desc(), given, images, output);
     } else if (kind_ == FILTERS) {
       dnnl::convolution_backward_weights::primitive_desc backward(cpu(), algorithm, images, any, output, strides,
                                                                   padding, padding, forward, attributes);
-      finish(dnnl::convolution_backward_weights(backward), backward, backward.diff_weights_desc(), given, images,
+      initialize(dnnl::convolution_backward_weights(backward), backward, backward.diff_weights_desc(), given, images,
              output);
     } else {
       dnnl::convolution_backward_data::primitive_desc backward(cpu(), algorithm, images, any, output, strides, padding,
                                                                padding, forward, attributes);
-      finish(dnnl::convolution_backward_data(backward), backward, backward.weights_desc(), given, images, output);
+      initialize(dnnl::convolution_backward_data(backward), backward, backward.weights_desc(), given, images, output);
     }
   }
 
@@ -47,27 +47,27 @@ class Convolution {
     images_.set_data_handle(images);
     given_.set_data_handle(filters);
     output_.set_data_handle(output);
-    if (!reordered_) wanted_.set_data_handle(filters);
-    if (reordered_ && kind_ != FILTERS) reorder_.execute(stream_, given_, wanted_);
+    if (!reordered_) preferred_.set_data_handle(filters);
+    if (reordered_ && kind_ != FILTERS) reorder_.execute(stream_, given_, preferred_);
     primitive_.execute(stream_, arguments_);
-    if (reordered_ && kind_ == FILTERS) reorder_.execute(stream_, wanted_, given_);
+    if (reordered_ && kind_ == FILTERS) reorder_.execute(stream_, preferred_, given_);
     stream_.wait();
   }
 
  private:
   template <class Description>
-  void finish(dnnl::primitive primitive, const Description& description, const memory::desc& wanted,
+  void initialize(dnnl::primitive primitive, const Description& description, const memory::desc& preferred,
               const memory::desc& given, const memory::desc& images, const memory::desc& output) {
     primitive_ = primitive;
-    reordered_ = wanted != given;
+    reordered_ = preferred != given;
     images_ = memory(images, cpu(), nullptr);
     output_ = memory(output, cpu(), nullptr);
     given_ = memory(given, cpu(), nullptr);
-    wanted_ = reordered_ ? memory(wanted, cpu()) : memory(wanted, cpu(), nullptr);
+    preferred_ = reordered_ ? memory(preferred, cpu()) : memory(preferred, cpu(), nullptr);
     if (reordered_)
-      reorder_ = kind_ == FILTERS ? dnnl::reorder(wanted_, given_) : dnnl::reorder(given_, wanted_);
+      reorder_ = kind_ == FILTERS ? dnnl::reorder(preferred_, given_) : dnnl::reorder(given_, preferred_);
     arguments_ = {{kind_ == IMAGES ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, images_},
-                  {kind_ == FILTERS ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, wanted_},
+                  {kind_ == FILTERS ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, preferred_},
                   {kind_ == FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, output_},
                   {DNNL_ARG_SCRATCHPAD, memory(description.scratchpad_desc(), cpu())}};
   }
@@ -77,20 +77,21 @@ class Convolution {
   dnnl::primitive primitive_;
   dnnl::reorder reorder_;
   bool reordered_;
-  memory images_, output_, given_, wanted_;
+  memory images_, output_, given_, preferred_;
   std::unordered_map<int, memory> arguments_;
 };
 
-/* Arrays: images, filters, output; the one of the three that `kind` says is computed from the others. */
+/* Arrays: images, filters, output; `kind` selects which of the three is computed from the other two. */
 static void convolution(const Arguments& args, Kind kind) {
   const intptr_t *x = args.array(0).shape, *w = args.array(1).shape, *y = args.array(2).shape;
-  int64_t down = args.whole(0), across = args.whole(1);
+  int64_t down = args.integer(0), across = args.integer(1);
   if (w[1] != x[3] || y[0] != x[0] || y[3] != w[0] || y[1] != (x[1] - w[2]) / down + 1 ||
       y[2] != (x[2] - w[3]) / across + 1)
-    throw std::invalid_argument("images, filters and output do not fit");
+    throw std::invalid_argument("got images, filters and output of incompatible shapes");
   Key key = {kind, x[0], x[1], x[2], x[3], w[0], w[2], w[3], down, across};
-  find_primitive<Convolution>(key).run(args.data<float>(0, args.array(0).size()), args.data<float>(1, args.array(1).size()),
-                args.data<float>(2, args.array(2).size()));
+  find_primitive<Convolution>(key).run(args.data<float>(0, args.array(0).size()),
+                                       args.data<float>(1, args.array(1).size()),
+                                       args.data<float>(2, args.array(2).size()));
 }
 
 KERNEL(convolve) { convolution(args, FORWARD); }

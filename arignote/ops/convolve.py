@@ -1,4 +1,4 @@
-"""Convolutions of images, and their gradients, on oneDNN (https://github.com/oneapi-src/oneDNN)."""
+"""Convolutions of images and their gradients, computed by oneDNN (https://github.com/oneapi-src/oneDNN)."""
 
 from typing import Any
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from arignote import engine, native
 from arignote.engine import Apply, tensor
-from arignote.ops.base import KernelOp, channels_last, room, room_channels_last
+from arignote.ops.base import KernelOp, channels_last, output_buffer, output_buffer_channels_last
 
 FOUR_AXES = (False,) * 4
 
 
 class ConvolutionOp(KernelOp):
-    """What the three Ops have in common.
+    """Base class of the convolution and its two gradients.
 
     Parameters
     ----------
     stride : pair of int
-        Distance of neighbouring filter positions, in pixels.
+        Step between filter positions, in pixels.
     """
 
     __props__ = ("stride",)
-    slow_in_loops_of_jax = True
+    slow_in_jax_loops = True
 
     def __init__(self, stride: tuple[int, int]):
         self.stride = tuple(stride)
@@ -31,26 +31,26 @@ class ConvolutionOp(KernelOp):
         return floats and native.has("convolve")
 
     def patches(self, images: np.ndarray, filter_shape: tuple[int, int]) -> np.ndarray:
-        """Return a view of the pixels below each filter position: (n, channels, rows, columns, *filter_shape)."""
+        """Return a view of the patch at each filter position: (n, channels, rows, columns, *filter_shape)."""
         down, across = self.stride
-        windows: Any = np.lib.stride_tricks.sliding_window_view  # whose types know one axis only
+        windows: Any = np.lib.stride_tricks.sliding_window_view  # its type annotations allow one axis only
         return windows(images, filter_shape, axis=(2, 3))[:, :, ::down, ::across]
 
 
 class Convolve(ConvolutionOp):
-    """Correlate images (n, channels, rows, columns) with filters (maps, channels, rows, columns)."""
+    """Cross-correlate images (n, channels, rows, columns) with filters (n_filters, channels, rows, columns)."""
 
     def make_node(self, images, filters):
         images, filters = tensor.as_tensor_variable(images), tensor.as_tensor_variable(filters)
         return Apply(self, [images, filters], [tensor.TensorType(images.dtype, FOUR_AXES)()])
 
-    def shape_out(self, images: tuple, filters: tuple) -> tuple:
+    def output_shape(self, images: tuple, filters: tuple) -> tuple:
         """Return the shape of the output for these shapes of images and filters."""
         sizes = zip(images[2:], filters[2:], self.stride, strict=True)
         return (images[0], filters[0], *((n - size) // distance + 1 for n, size, distance in sizes))
 
     def run(self, outputs, images, filters):
-        out = room_channels_last(outputs[0], self.shape_out(images.shape, filters.shape), images.dtype)
+        out = output_buffer_channels_last(outputs[0], self.output_shape(images.shape, filters.shape), images.dtype)
         native.kernels().convolve(channels_last(images), np.ascontiguousarray(filters), out, *self.stride)
 
     def reference(self, images, filters):
@@ -69,18 +69,18 @@ class Convolve(ConvolutionOp):
         ]
 
     def output_shapes(self, node, shapes):
-        return [self.shape_out(*shapes)]
+        return [self.output_shape(*shapes)]
 
 
 class ConvolveFilters(ConvolutionOp):
-    """The gradient for the filters. Inputs: the output's gradient, the images; the filters, for their shape."""
+    """The gradient with respect to the filters. Inputs: output gradient, images; the filters, for their shape."""
 
     def make_node(self, gradient, images, filters):
         inputs = [tensor.as_tensor_variable(variable) for variable in (gradient, images, filters)]
         return Apply(self, inputs, [inputs[2].type()])
 
     def run(self, outputs, gradient, images, filters):
-        out = room(outputs[0], filters.shape, images.dtype)
+        out = output_buffer(outputs[0], filters.shape, images.dtype)
         native.kernels().convolve_filters(channels_last(images), out, channels_last(gradient), *self.stride)
 
     def reference(self, gradient, images, filters):
@@ -96,14 +96,14 @@ class ConvolveFilters(ConvolutionOp):
 
 
 class ConvolveImages(ConvolutionOp):
-    """The gradient for the images. Inputs: the output's gradient, the filters; the images, for their shape."""
+    """The gradient with respect to the images. Inputs: output gradient, filters; the images, for their shape."""
 
     def make_node(self, gradient, filters, images):
         inputs = [tensor.as_tensor_variable(variable) for variable in (gradient, filters, images)]
         return Apply(self, inputs, [inputs[2].type()])
 
     def run(self, outputs, gradient, filters, images):
-        out = room_channels_last(outputs[0], images.shape, images.dtype)
+        out = output_buffer_channels_last(outputs[0], images.shape, images.dtype)
         filters = np.ascontiguousarray(filters)
         native.kernels().convolve_images(out, filters, channels_last(gradient), *self.stride)
 
@@ -125,14 +125,14 @@ class ConvolveImages(ConvolutionOp):
 
 
 def convolve(images, filters, stride: tuple[int, int] = (1, 1)):
-    """Correlate images with filters where they overlap in full (no filter is flipped, nothing is padded).
+    """Cross-correlate images with filters, without padding; filters are not flipped.
 
     Parameters
     ----------
     images : symbolic, shape (n, channels, rows, columns)
     filters : symbolic, shape (n_filters, channels, filter_rows, filter_columns)
     stride : pair of int, optional
-        Distance of neighbouring filter positions, in pixels, by default (1, 1).
+        Step between filter positions, in pixels, by default (1, 1).
 
     Returns
     -------
@@ -146,6 +146,6 @@ def convolve(images, filters, stride: tuple[int, int] = (1, 1)):
     [[[[8.0, 12.0], [20.0, 24.0]]]]
     """
     by_kernel = native.has("convolve") and images.dtype == filters.dtype == "float32"
-    if by_kernel or not native.available() or engine.convolve is None:  # the engine's own needs a compiler too
+    if by_kernel or not native.available() or engine.convolve is None:  # the engine's convolution needs a compiler too
         return Convolve(stride)(images, filters)
     return engine.convolve(images, filters, stride)

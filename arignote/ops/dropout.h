@@ -1,4 +1,4 @@
-/* Which units are dropped: masks from Philox4x32-10; see dropout.py. */
+/* Dropout masks from Philox4x32-10; see philox.py. */
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -7,33 +7,33 @@
 
 namespace arignote {
 
-class Mask {
+class DropoutMask {
  public:
-  /* Array `i` holds the key, 2 whole numbers of 64 bits, and the one after it the position, 3 of them. */
-  Mask(const Arguments& args, int i, double fraction) {
+  /* Array `i` is the key, 2 integers of 64 bits; array `i + 1` is the position, 3 of them. */
+  DropoutMask(const Arguments& args, int i, double fraction) {
     const int64_t *key = args.data<int64_t>(i, 2), *position = args.data<int64_t>(i + 1, 3);
     for (int j = 0; j < 2; j++) key_[j] = (uint32_t)key[j];
     for (int j = 0; j < 3; j++) position_[j] = (uint32_t)position[j];
-    least_ = (uint32_t)std::ceil(fraction * 4294967296.0); /* below 2^32, since the fraction is below 1 */
+    threshold_ = (uint32_t)std::ceil(fraction * 4294967296.0); /* below 2^32, since the fraction is below 1 */
   }
 
-  /* Write 1 for each unit from `first` on that stays, and 0 for each that is dropped. */
-  void draw(int64_t first, int64_t count, uint8_t* stays) const {
+  /* For `count` units from `first`, write 1 for each that is kept and 0 for each that is dropped. */
+  void generate(int64_t first, int64_t count, uint8_t* kept) const {
     alignas(64) uint32_t words[GROUP];
     for (int64_t start = first / GROUP * GROUP; start < first + count; start += GROUP) {
       random_group((uint32_t)(start / GROUP), words);
       int64_t from = start < first ? first - start : 0;
       int64_t to = first + count - start < GROUP ? first + count - start : GROUP;
-      uint8_t* out = stays + (start - first);
+      uint8_t* out = kept + (start - first);
 #pragma omp simd
-      for (int64_t i = from; i < to; i++) out[i] = words[i] >= least_;
+      for (int64_t i = from; i < to; i++) out[i] = words[i] >= threshold_;
     }
   }
 
  private:
   static const int LANES = 16, GROUP = 64;
 
-  /* The random words of one group: 16 counters, 4 words each, word by word. */
+  /* Compute the random words of one group: 16 counters, 4 words each, stored word by word. */
   void random_group(uint32_t group, uint32_t* words) const {
 #pragma omp simd
     for (int lane = 0; lane < LANES; lane++) {
@@ -56,7 +56,7 @@ class Mask {
     }
   }
 
-  uint32_t key_[2], position_[3], least_;
+  uint32_t key_[2], position_[3], threshold_;
 };
 
 }  // namespace arignote

@@ -1,4 +1,4 @@
-"""Examples of any shape as vectors."""
+"""Flattening of examples to vectors."""
 
 from functools import reduce
 from operator import mul
@@ -10,7 +10,7 @@ from arignote.ops.base import NumpyOp
 
 
 class Flatten(NumpyOp):
-    """Lay out each example as a vector, in C order of its axes."""
+    """Flatten each example to a vector, in C order of its axes."""
 
     view_map = {0: [0]}  # the output may share memory with the input
 
@@ -30,7 +30,7 @@ class Flatten(NumpyOp):
 
 
 class Unflatten(NumpyOp):
-    """Give vectors the shape that they had. Inputs: the vectors; the examples, for their shape."""
+    """Undo :class:`Flatten`. Inputs: the vectors; the examples, for their shape."""
 
     view_map = {0: [0]}
 

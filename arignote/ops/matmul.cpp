@@ -1,4 +1,4 @@
-/* Matrix products on oneDNN. */
+/* Matrix products with oneDNN. */
 #include "../native/kernel.h"
 #ifdef ARIGNOTE_ONEDNN
 #include <array>
@@ -8,7 +8,7 @@
 using namespace arignote;
 using dnnl::memory;
 
-using Key = std::array<int64_t, 5>; /* rows, columns, terms of a sum; is a transposed, is b */
+using Key = std::array<int64_t, 5>; /* rows, columns, inner dimension; is a transposed, is b transposed */
 
 class Product {
  public:
@@ -40,9 +40,9 @@ class Product {
   std::unordered_map<int, memory> arguments_;
 };
 
-/* out (m, n) = a b, where a is (m, k), or (k, m) to be transposed; b likewise. */
+/* out (m, n) = a b, where a is (m, k), or (k, m) if transposed; b likewise. */
 KERNEL(matmul) {
-  int64_t transpose_a = args.whole(0), transpose_b = args.whole(1);
+  int64_t transpose_a = args.integer(0), transpose_b = args.integer(1);
   int64_t m = args.array(0).shape[0], n = args.array(0).shape[1], k = args.array(1).shape[transpose_a ? 0 : 1];
   float* out = args.data<float>(0, m * n);
   find_primitive<Product>(Key{m, n, k, transpose_a, transpose_b})

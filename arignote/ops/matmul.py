@@ -4,11 +4,11 @@ import numpy as np
 
 from arignote import engine, native
 from arignote.engine import Apply, tensor
-from arignote.ops.base import KernelOp, namespace, room
+from arignote.ops.base import KernelOp, namespace, output_buffer
 
 
 class MatMul(KernelOp):
-    """The product of two matrices, each perhaps transposed.
+    """The product of two matrices, each optionally transposed.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ class MatMul(KernelOp):
 
     def run(self, outputs, a, b):
         transpose_a, transpose_b = self.transpose_a, self.transpose_b
-        if not a.flags.c_contiguous:  # perhaps the transpose of a matrix that is
+        if not a.flags.c_contiguous:  # often the transpose of a contiguous matrix
             a, transpose_a = np.ascontiguousarray(a.T), not transpose_a
         if not b.flags.c_contiguous:
             b, transpose_b = np.ascontiguousarray(b.T), not transpose_b
         shape = a.shape[1 if transpose_a else 0], b.shape[0 if transpose_b else 1]
         if a.shape[0 if transpose_a else 1] != b.shape[1 if transpose_b else 0]:
-            raise ValueError(f"got matrices that do not fit: {self} of {a.shape} and {b.shape}")
-        native.kernels().matmul(room(outputs[0], shape, a.dtype), a, b, transpose_a, transpose_b)
+            raise ValueError(f"{self}: got matrices of shapes {a.shape} and {b.shape}; need equal inner dimensions")
+        native.kernels().matmul(output_buffer(outputs[0], shape, a.dtype), a, b, transpose_a, transpose_b)
 
     def reference(self, a, b):
         return (namespace(a, b).dot(a.T if self.transpose_a else a, b.T if self.transpose_b else b),)
@@ -72,7 +72,7 @@ def matmul(a, b):
 
 
 def product_by_kernel(a, b):
-    """Return the product of two symbolic matrices by a kernel, or None if there is none."""
+    """Return the product of two symbolic matrices computed by a kernel, or None if there is no such kernel."""
     return MatMul()(a, b) if native.has("matmul") else None
 
 

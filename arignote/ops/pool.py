@@ -5,26 +5,26 @@ import numpy as np
 from arignote import native
 from arignote.engine import Apply, disconnected_type, tensor
 from arignote.ops.activate import FORMULAS, Activate, activate
-from arignote.ops.base import KernelOp, channels_last, namespace, room_channels_last
+from arignote.ops.base import KernelOp, channels_last, namespace, output_buffer_channels_last
 
 
-def _place_type(window: tuple[int, int]) -> str:
-    """Return the type of the number of a pixel in its window."""
+def _index_type(window: tuple[int, int]) -> str:
+    """Return the dtype for the index of a pixel in its window."""
     return "uint8" if window[0] * window[1] <= 256 else "int32"
 
 
 class MaxPool(KernelOp):
-    """The largest value of each window of images (n, channels, rows, columns).
+    """The maximum of each window of images (n, channels, rows, columns).
 
-    The second output is the number of the pixel that is largest in its window, counted by rows; the first of equals.
+    The second output is the index of the maximum in its window, in row-major order; the first one of equal values.
 
     Parameters
     ----------
     window, stride : pair of int
-        Rows and columns of the windows, and their distance.
+        Rows and columns of the windows, and the step between them.
     activation : str, optional
-        Keep the value for which this activation is largest. Then the inputs are the images, one bias for each channel,
-        and what the activation learns for each.
+        Take the value whose activation, after the bias, is the maximum. Then the inputs are the images, the bias of
+        each channel, and the learned parameters of the activation for each channel.
     """
 
     __props__ = ("window", "stride", "activation")
@@ -34,26 +34,26 @@ class MaxPool(KernelOp):
 
     def make_node(self, images, *per_channel):
         inputs = [tensor.as_tensor_variable(variable) for variable in (images, *per_channel)]
-        places = tensor.TensorType(_place_type(self.window), (False,) * 4)()
-        return Apply(self, inputs, [tensor.TensorType(inputs[0].dtype, (False,) * 4)(), places])
+        indices = tensor.TensorType(_index_type(self.window), (False,) * 4)()
+        return Apply(self, inputs, [tensor.TensorType(inputs[0].dtype, (False,) * 4)(), indices])
 
-    def shape_out(self, shape: tuple) -> tuple:
-        """Return the shape of the output for images of a shape."""
+    def output_shape(self, shape: tuple) -> tuple:
+        """Return the shape of the output for images of `shape`."""
         sizes = zip(shape[2:], self.window, self.stride, strict=True)
         return (*shape[:2], *((n - size) // distance + 1 for n, size, distance in sizes))
 
     def run(self, outputs, images, *per_channel):
-        shape = self.shape_out(images.shape)
-        out = room_channels_last(outputs[0], shape, images.dtype)
-        places = room_channels_last(outputs[1], shape, _place_type(self.window))
-        arguments = out, places, channels_last(images), *per_channel, *self.window, *self.stride
+        shape = self.output_shape(images.shape)
+        out = output_buffer_channels_last(outputs[0], shape, images.dtype)
+        indices = output_buffer_channels_last(outputs[1], shape, _index_type(self.window))
+        arguments = out, indices, channels_last(images), *per_channel, *self.window, *self.stride
         if self.activation is None:
             native.kernels().max_pool(*arguments)
         else:
             native.kernels().max_pool_by_activation(*arguments, FORMULAS[self.activation].number)
 
     def reference(self, images, *per_channel):
-        rows, columns = self.shape_out(images.shape)[2:]
+        rows, columns = self.output_shape(images.shape)[2:]
         down, across = self.stride
         xp = namespace(images, *per_channel)
         pixels = xp.stack([
@@ -64,8 +64,8 @@ class MaxPool(KernelOp):
         if self.activation is None:
             return pixels.max(axis=0), pixels.argmax(axis=0)
         bias, *learned = (array.reshape(-1, 1, 1) for array in per_channel)
-        places = FORMULAS[self.activation].value(xp, pixels + bias, *learned).argmax(axis=0)
-        return xp.take_along_axis(pixels, places[np.newaxis], axis=0)[0], places
+        indices = FORMULAS[self.activation].value(xp, pixels + bias, *learned).argmax(axis=0)
+        return xp.take_along_axis(pixels, indices[np.newaxis], axis=0)[0], indices
 
     def connection_pattern(self, node):
         return [[True, False]] + [[False, False]] * (len(node.inputs) - 1)
@@ -75,11 +75,11 @@ class MaxPool(KernelOp):
         return [gradient, *(disconnected_type() for _ in inputs[1:])]
 
     def output_shapes(self, node, shapes):
-        return [self.shape_out(shapes[0])] * 2
+        return [self.output_shape(shapes[0])] * 2
 
 
 class MaxPoolGradient(KernelOp):
-    """The gradient of :class:`MaxPool`. Inputs: the output's gradient, the pixels' numbers; the images, for their size.
+    """The gradient of :class:`MaxPool`. Inputs: the gradient of the output, the indices; the images, for their size.
 
     Parameters
     ----------
@@ -91,49 +91,49 @@ class MaxPoolGradient(KernelOp):
     def __init__(self, window: tuple[int, int], stride: tuple[int, int]):
         self.window, self.stride = tuple(window), tuple(stride)
 
-    def make_node(self, gradient, places, images):
-        inputs = [tensor.as_tensor_variable(variable) for variable in (gradient, places, images)]
+    def make_node(self, gradient, indices, images):
+        inputs = [tensor.as_tensor_variable(variable) for variable in (gradient, indices, images)]
         return Apply(self, inputs, [inputs[2].type()])
 
-    def run(self, outputs, gradient, places, images):
-        out = room_channels_last(outputs[0], images.shape, images.dtype)
-        gradient, places = channels_last(gradient), channels_last(places)
-        native.kernels().max_pool_gradient(out, gradient, places, *self.window, *self.stride)
+    def run(self, outputs, gradient, indices, images):
+        out = output_buffer_channels_last(outputs[0], images.shape, images.dtype)
+        gradient, indices = channels_last(gradient), channels_last(indices)
+        native.kernels().max_pool_gradient(out, gradient, indices, *self.window, *self.stride)
 
-    def reference(self, gradient, places, images):
+    def reference(self, gradient, indices, images):
         out = np.zeros(images.shape, images.dtype)
         (down, across), (rows, columns) = self.stride, gradient.shape[2:]
-        for number, (i, j) in enumerate(np.ndindex(self.window)):
+        for index, (i, j) in enumerate(np.ndindex(self.window)):
             pixels = out[:, :, i : i + down * (rows - 1) + 1 : down, j : j + across * (columns - 1) + 1 : across]
-            pixels += np.where(places == number, gradient, 0)
+            pixels += np.where(indices == index, gradient, 0)
         return (out,)
 
-    def in_jax(self, gradient, places, images):
+    def in_jax(self, gradient, indices, images):
         from arignote.ops import in_jax
 
-        return (in_jax.max_pool_gradient(gradient, places, images.shape, self.window, self.stride),)
+        return (in_jax.max_pool_gradient(gradient, indices, images.shape, self.window, self.stride),)
 
     def output_shapes(self, node, shapes):
         return [shapes[2]]
 
 
-# The largest of these is the one of the largest value before them, whatever they have learned.
-INCREASING = frozenset(["linear", "tanh", "sigmoid", "relu"])
-# These may fall where their slope was learned to be negative.
-OFTEN_INCREASING = frozenset(["prelu", "prelu_shelf"])
+# These never decrease, whatever their learned parameters: the maximum can be taken before the activation.
+MONOTONIC = frozenset(["linear", "tanh", "sigmoid", "relu"])
+# These decrease in part where the learned slope is negative.
+MONOTONIC_FOR_POSITIVE_SLOPE = frozenset(["prelu", "prelu_shelf"])
 
 
 def max_pool(images, window: tuple[int, int], stride: tuple[int, int]):
-    """Take the largest value of each window; rows and columns that fill no whole window are left out.
+    """Apply max pooling; rows and columns at the border that do not fill a window are ignored.
 
-    What comes from :func:`~arignote.ops.activate` is pooled before its bias and activation, which are then computed
-    for a value a window, with the same result.
+    The output of :func:`~arignote.ops.activate` is pooled before its bias and activation where the result is the same,
+    so that they are computed for one value per window.
 
     Parameters
     ----------
     images : symbolic, shape (n, channels, rows, columns)
     window, stride : pair of int
-        Size and distance of the windows, in pixels.
+        Size of the windows and the step between them, in pixels.
 
     Returns
     -------
@@ -149,10 +149,10 @@ def max_pool(images, window: tuple[int, int], stride: tuple[int, int]):
     """
     activated = images.owner is not None and isinstance(images.owner.op, Activate)
     name = images.owner.op.name if activated else None
-    if name in INCREASING:
+    if name in MONOTONIC:
         z, *per_channel = images.owner.inputs
         return activate(name, MaxPool(window, stride)(z)[0], *per_channel)
-    if name in OFTEN_INCREASING:
+    if name in MONOTONIC_FOR_POSITIVE_SLOPE:
         z, *per_channel = images.owner.inputs
         return activate(name, MaxPool(window, stride, name)(z, *per_channel)[0], *per_channel)
     return MaxPool(window, stride)(images)[0]

@@ -1,21 +1,21 @@
-"""Probabilities of classes, and what is wrong with them."""
+"""Softmax, the negative log likelihood, and the error rate."""
 
 import numpy as np
 
 from arignote import native
 from arignote.engine import Apply, disconnected_type, tensor
-from arignote.ops.base import KernelOp, NumpyOp, namespace, room
+from arignote.ops.base import KernelOp, NumpyOp, namespace, output_buffer
 
 
 class Softmax(KernelOp):
-    """``exp(x) / sum(exp(x))`` of each row of a matrix."""
+    """``exp(x) / sum(exp(x))`` for each row of a matrix."""
 
     def make_node(self, x):
         x = tensor.as_tensor_variable(x)
         return Apply(self, [x], [x.type()])
 
     def run(self, outputs, x):
-        native.kernels().softmax(room(outputs[0], x.shape, x.dtype), np.ascontiguousarray(x))
+        native.kernels().softmax(output_buffer(outputs[0], x.shape, x.dtype), np.ascontiguousarray(x))
 
     def reference(self, x):
         powers = namespace(x).exp(x - x.max(axis=1, keepdims=True))
@@ -36,7 +36,7 @@ class SoftmaxGradient(KernelOp):
         return Apply(self, [tensor.as_tensor_variable(gradient), y], [y.type()])
 
     def run(self, outputs, gradient, y):
-        out = room(outputs[0], y.shape, y.dtype)
+        out = output_buffer(outputs[0], y.shape, y.dtype)
         native.kernels().softmax_gradient(out, np.ascontiguousarray(gradient), np.ascontiguousarray(y))
 
     def reference(self, gradient, y):
@@ -47,9 +47,9 @@ class SoftmaxGradient(KernelOp):
 
 
 class SoftmaxNLL(KernelOp):
-    """The mean negative log likelihood of class numbers (int32) under the softmax of each row.
+    """The mean negative log likelihood of int32 class labels under the softmax of each row.
 
-    The second output is the gradient of the sum over the rows: the probabilities, minus 1 at the right class.
+    The second output is the gradient of the sum over the rows: the probabilities, minus 1 at the true class.
     """
 
     def make_node(self, x, labels):
@@ -58,16 +58,16 @@ class SoftmaxNLL(KernelOp):
 
     def run(self, outputs, x, labels):
         loss = np.empty((), x.dtype)
-        change = room(outputs[1], x.shape, x.dtype)
-        native.kernels().softmax_nll(loss, change, np.ascontiguousarray(x), np.ascontiguousarray(labels))
+        gradient = output_buffer(outputs[1], x.shape, x.dtype)
+        native.kernels().softmax_nll(loss, gradient, np.ascontiguousarray(x), np.ascontiguousarray(labels))
         outputs[0][0] = loss
 
     def reference(self, x, labels):
         xp = namespace(x, labels)
         shifted = x - x.max(axis=1, keepdims=True)
         logs = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
-        right = _one_hot(labels, x)
-        return -xp.where(right, logs, 0).sum() / len(x), xp.exp(logs) - right
+        true = _one_hot(labels, x)
+        return -xp.where(true, logs, 0).sum() / len(x), xp.exp(logs) - true
 
     def connection_pattern(self, node):
         return [[True, False], [False, False]]
@@ -80,12 +80,12 @@ class SoftmaxNLL(KernelOp):
 
 
 def _one_hot(labels: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return bools of the shape of `x`: which column is each row's label."""
+    """Return a boolean array of the shape of `x`, True at the label of each row."""
     return labels[:, np.newaxis] == np.arange(x.shape[1])
 
 
 class Scale(NumpyOp):
-    """A matrix times a number, divided by how many rows it has."""
+    """A matrix times a number, divided by the number of its rows."""
 
     def make_node(self, matrix, number):
         matrix = tensor.as_tensor_variable(matrix)
@@ -98,8 +98,8 @@ class Scale(NumpyOp):
         return [shapes[0]]
 
 
-class OfLabel(NumpyOp):
-    """Of each row of a matrix, the column that the label (int32) says."""
+class PickLabel(NumpyOp):
+    """The value of each row of a matrix at the column of its int32 label."""
 
     def make_node(self, matrix, labels):
         matrix, labels = tensor.as_tensor_variable(matrix), tensor.as_tensor_variable(labels)
@@ -112,14 +112,14 @@ class OfLabel(NumpyOp):
         return [[True], [False]]
 
     def L_op(self, inputs, outputs, output_gradients):
-        return [OfLabelGradient()(output_gradients[0], *inputs), disconnected_type()]
+        return [PickLabelGradient()(output_gradients[0], *inputs), disconnected_type()]
 
     def output_shapes(self, node, shapes):
         return [shapes[1]]
 
 
-class OfLabelGradient(NumpyOp):
-    """The gradient of :class:`OfLabel`. Inputs: that of its output, the matrix, the labels."""
+class PickLabelGradient(NumpyOp):
+    """The gradient of :class:`PickLabel`. Inputs: the gradient of its output, the matrix, the labels."""
 
     def make_node(self, gradient, matrix, labels):
         matrix = tensor.as_tensor_variable(matrix)
@@ -137,7 +137,7 @@ class OfLabelGradient(NumpyOp):
 
 
 class FractionWrong(NumpyOp):
-    """The fraction of rows whose largest column is not the one that the label (int32) says."""
+    """The fraction of rows whose largest value is not at the column of their int32 label."""
 
     def make_node(self, x, labels):
         x = tensor.as_tensor_variable(x)
@@ -158,10 +158,10 @@ fraction_wrong = FractionWrong()
 
 
 def mean_nll(probabilities, labels):
-    """Return the mean negative log likelihood of class numbers, symbolic.
+    """Return the symbolic mean negative log likelihood of class labels.
 
-    If the probabilities are those of :class:`Softmax` it is computed from what went in there, and is exact even where
-    a probability is so small that it would be stored as 0.
+    If the probabilities are the output of :class:`Softmax`, it is computed from the logits and is accurate even where a
+    probability underflows to 0.
 
     Parameters
     ----------
@@ -178,4 +178,4 @@ def mean_nll(probabilities, labels):
     """
     if probabilities.owner is not None and isinstance(probabilities.owner.op, Softmax):
         return SoftmaxNLL()(probabilities.owner.inputs[0], labels)[0]
-    return -tensor.log(OfLabel()(probabilities, labels)).mean()
+    return -tensor.log(PickLabel()(probabilities, labels)).mean()

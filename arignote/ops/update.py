@@ -1,4 +1,4 @@
-"""The update of all parameters of a network, each in one pass over memory."""
+"""The update of all parameters of a network, each fused into one pass over memory."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,31 +10,31 @@ from arignote.ops.base import KernelOp, namespace
 
 
 class Update(KernelOp):
-    """Change parameters, and what the update rule keeps for them, in place.
+    """Update parameters and the optimizer state in place.
 
-    Inputs: learning rate, momentum, the number of the update; then, for each parameter, its value, its gradient, and
-    each array that the rule keeps. Outputs: for each parameter, its new value and the new arrays.
+    Inputs: learning rate, momentum, the number of the update; then, for each parameter, its value, its gradient and
+    its state arrays. Outputs: for each parameter, its new value and its new state arrays.
 
     Parameters
     ----------
     rule : callable
-        ``rule(gradient, rate, momentum, time, *kept)`` returns what to add to a parameter, and a dictionary of the new
-        arrays, in their order. It is called with numpy arrays where there is no kernel.
+        ``rule(gradient, rate, momentum, time, *state)`` returns the step to add to a parameter, and a dictionary of the
+        new state arrays in the same order. It is called with numpy arrays where there is no kernel.
     kernel : str
-        The same in C++: the name of a kernel of ``update.cpp``.
-    n_kept : int
-        How many arrays the rule keeps for each parameter.
+        The name of the kernel in ``update.cpp`` that implements the rule.
+    n_states : int
+        The number of state arrays for each parameter.
     decay : sequence of (float, float)
-        For each parameter the factors of ``sum(abs(parameter))`` and of ``sum(parameter**2)``, penalties whose
+        For each parameter, the coefficients of the penalties ``sum(abs(parameter))`` and ``sum(parameter**2)``, whose
         gradients are added here.
     """
 
-    __props__ = ("rule", "kernel", "n_kept", "decay")
+    __props__ = ("rule", "kernel", "n_states", "decay")
 
-    def __init__(self, rule: Callable, kernel: str, n_kept: int, decay: Sequence[tuple[float, float]]):
-        self.rule, self.kernel, self.n_kept, self.decay = rule, kernel, n_kept, tuple(decay)
-        # Which input each output takes the place of.
-        width = 2 + n_kept
+    def __init__(self, rule: Callable, kernel: str, n_states: int, decay: Sequence[tuple[float, float]]):
+        self.rule, self.kernel, self.n_states, self.decay = rule, kernel, n_states, tuple(decay)
+        # The input that each output overwrites.
+        width = 2 + n_states
         sources = [3 + width * i + j for i in range(len(self.decay)) for j in range(width) if j != 1]
         self.destroy_map = {output: [source] for output, source in enumerate(sources)}
 
@@ -51,12 +51,12 @@ class Update(KernelOp):
             outputs[output][0] = arrays[source - 3]
 
     def reference(self, rate, momentum, time, *arrays):
-        outputs, width = [], 2 + self.n_kept
+        outputs, width = [], 2 + self.n_states
         for i, (l1, l2) in enumerate(self.decay):
-            parameter, gradient, *kept = arrays[i * width : (i + 1) * width]
+            parameter, gradient, *state = arrays[i * width : (i + 1) * width]
             if l1 or l2:
                 gradient = gradient + l1 * namespace(parameter).sign(parameter) + 2 * l2 * parameter
-            step, new = self.rule(gradient, rate, momentum, time, *kept)
+            step, new = self.rule(gradient, rate, momentum, time, *state)
             outputs += [parameter + step, *new.values()]
         return tuple(outputs)
 

@@ -1,7 +1,7 @@
-"""Make mnist.pkl.gz from the four files that MNIST was published in.
+"""Create mnist.pkl.gz from the four original files of MNIST.
 
-Run ``python -m arignote.sample_data.make_mnist FOLDER``, where FOLDER holds train-images-idx3-ubyte.gz and the others.
-The same files give the same bytes.
+Run ``python -m arignote.sample_data.make_mnist FOLDER``, where FOLDER contains train-images-idx3-ubyte.gz and the other
+three files. The output is reproducible byte for byte.
 """
 
 import argparse
@@ -25,7 +25,7 @@ N_TRAIN = 50_000
 
 
 def read_checked(path: Path) -> np.ndarray:
-    """Read one of the four files, and no other."""
+    """Read one of the four files after verifying its checksum."""
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SHA256[path.name]:
         raise ValueError(f"{path}: got SHA-256 {found}; need {SHA256[path.name]}; try another copy of the file")
@@ -33,16 +33,16 @@ def read_checked(path: Path) -> np.ndarray:
 
 
 def read_pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images of a part as float32 in [0, 1], one a row, and their labels as int64."""
+    """Return the images of a part as rows of float32 in [0, 1], and their labels as int64."""
     images = read_checked(folder / f"{part}-images-idx3-ubyte.gz")
     labels = read_checked(folder / f"{part}-labels-idx1-ubyte.gz")
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(255), labels.astype(np.int64)
 
 
 def main() -> None:
-    """Read the folder named on the command line, and write the sample data."""
+    """Read the files in the folder given on the command line, and write the sample data."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where the four files of MNIST are")
+    parser.add_argument("folder", type=Path, help="folder with the four files of MNIST")
     folder = parser.parse_args().folder
     images, labels = read_pair(folder, "train")
     parts = ((images[:N_TRAIN], labels[:N_TRAIN]), (images[N_TRAIN:], labels[N_TRAIN:]), read_pair(folder, "t10k"))

@@ -1,1 +1,1 @@
-"""Small things that every part of the library uses: random streams, checks of arguments, logging, plots."""
+"""Utilities for all parts of the library: random streams, argument validation, logging, plots."""

@@ -1,4 +1,4 @@
-"""Checks of single arguments. Each returns the value in its plain form or raises "got X; need Y; try Z"."""
+"""Validation of arguments. Each check returns the normalized value or raises an error "got X; need Y; try Z"."""
 
 import difflib
 import inspect
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def suggestion(word: object, known: Iterable[str]) -> str:
-    """Return 'try "closest"; known are: ...' for a misspelt word.
+    """Return a suggestion for a misspelled word: the closest known word and a list of all.
 
     Examples
     --------
@@ -21,11 +21,11 @@ def suggestion(word: object, known: Iterable[str]) -> str:
     lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(str(word).lower(), lower, n=1, cutoff=0.4)
     listing = f"known: {', '.join(known)}"
-    return f'try "{lower[close[0]]}" ({listing})' if close else f"try one of those {listing}"
+    return f'try "{lower[close[0]]}" ({listing})' if close else f"try a valid name ({listing})"
 
 
 def choice(value: object, known: Iterable[str], what: str) -> str:
-    """Return `value` if it is one of the `known` words; `what` names it in the message."""
+    """Return `value` if it is one of the `known` words, else raise ValueError; `what` is its name in the message."""
     known = list(known)
     if isinstance(value, str) and value in known:
         return value
@@ -33,7 +33,7 @@ def choice(value: object, known: Iterable[str], what: str) -> str:
 
 
 def whole_number(value: Any, what: str, least: int = 1) -> int:
-    """Return `value` as an int if it is a whole number of at least `least`.
+    """Return `value` as an int if it is an integer of at least `least`.
 
     Examples
     --------
@@ -50,15 +50,15 @@ def number(value: Any, what: str, least: float = -math.inf, below: float = math.
     """Return `value` as a float if it is finite, at least `least` and less than `below`."""
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not least <= value < below:
-        wanted = "a finite number" + (f" of at least {least:g}" if least > -math.inf else "")
-        wanted += f" and less than {below:g}" if below < math.inf else ""
+        needed = "a finite number" + (f" of at least {least:g}" if least > -math.inf else "")
+        needed += f" and less than {below:g}" if below < math.inf else ""
         example = max(least, 0.0) if below == math.inf else (max(least, 0.0) + below) / 2
-        raise ValueError(f"got {what}={value!r}; need {wanted}; try {what}={example:g}")
+        raise ValueError(f"got {what}={value!r}; need {needed}; try {what}={example:g}")
     return float(value)
 
 
 def pair(value: Any, what: str) -> tuple[int, int]:
-    """Return `value`, a pair of whole numbers or one number for both, as a tuple.
+    """Return `value`, a pair of integers or one integer for both, as a tuple.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def pair(value: Any, what: str) -> tuple[int, int]:
 
 
 def n_positional(function: object, what: str) -> int:
-    """Return how many positional arguments a function takes: 1 for f(X), 2 for f(X, y), 4 for f(X, y, epoch, rng).
+    """Return the number of positional arguments of a function: 1, 2 or 4, as f(X), f(X, y) or f(X, y, epoch, rng).
 
     Examples
     --------
@@ -86,7 +86,7 @@ def n_positional(function: object, what: str) -> int:
         raise TypeError(f"got {what}={function!r}; need a function; try def {what}(X, y, epoch, rng): return X, y")
     try:
         parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # some functions written in C do not tell
+    except ValueError:  # some C functions have no signature
         return 1
     needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
     if len(needed) not in (1, 2, 4):
@@ -97,12 +97,12 @@ def n_positional(function: object, what: str) -> int:
     return len(needed)
 
 
-def shown_bytes(n: int) -> str:
-    """Return a number of bytes as one reads it.
+def human_size(n: int) -> str:
+    """Return a number of bytes in human-readable form.
 
     Examples
     --------
-    >>> shown_bytes(1259200), shown_bytes(40)
+    >>> human_size(1259200), human_size(40)
     ('1.3 MB', '40 bytes')
     """
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):

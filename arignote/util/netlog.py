@@ -1,4 +1,4 @@
-"""What the library says while it works: records of `logging`, under the name "arignote"."""
+"""Logging: messages of the library go to the logger "arignote" of `logging`."""
 
 import logging
 import sys
@@ -9,35 +9,35 @@ from typing import TextIO
 root = logging.getLogger("arignote")
 
 
-class OurHandler(logging.StreamHandler):
-    """What shows messages where nobody thought of logging."""
+class DefaultHandler(logging.StreamHandler):
+    """The handler for programs that do not configure logging."""
 
 
 def in_notebook() -> bool:
-    """Say whether this program is a notebook's."""
+    """Return True in a notebook."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 def stream() -> TextIO:
-    """Return where to show what goes on: standard error; in a notebook standard output, where errors are not meant."""
+    """Return standard error, or standard output in a notebook, where standard error is displayed as an error."""
     return sys.stdout if in_notebook() else sys.stderr
 
 
-def is_ours() -> bool:
-    """Say whether messages are shown by us, and not as the program says."""
-    return any(isinstance(handler, OurHandler) for handler in root.handlers)
+def uses_default_handler() -> bool:
+    """Return True if messages are shown by the default handler, not by a handler of the program."""
+    return any(isinstance(handler, DefaultHandler) for handler in root.handlers)
 
 
 def ensure_visible() -> None:
-    """Show messages on `stream()`, unless the program has set up logging itself.
+    """Show messages on `stream()`, unless the program has configured logging.
 
-    Training takes minutes to hours; in a plain script, where nobody thought of logging, one still wants to see it go
-    on. A program that has any handler, or that set a level for the logger "arignote", has decided for itself.
+    Training takes minutes to hours, so progress should be visible in scripts that do not configure logging. A program
+    that has added any handler, or set the level of the logger "arignote", is assumed to have configured it.
     """
     if root.handlers or logging.getLogger().handlers or root.level != logging.NOTSET:
         return
-    handler = OurHandler(stream())
+    handler = DefaultHandler(stream())
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
@@ -45,7 +45,7 @@ def ensure_visible() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Inside this block, say nothing but warnings."""
+    """Context manager that suppresses all messages below warnings."""
     level = root.level
     root.setLevel(logging.WARNING)
     try:

@@ -1,7 +1,7 @@
-"""Pictures of networks and their training. Needs matplotlib: ``pip install arignote[plot]``.
+"""Plots of networks and their training. Requires matplotlib: ``pip install arignote[plot]``.
 
-Each function takes a classifier or the name of a checkpoint, draws one picture, writes it to a file if one is named,
-and returns the axes, to add to. It needs no screen; in a notebook the picture is shown below the cell.
+Each function takes a classifier or the name of a checkpoint, draws one figure, optionally writes it to a file, and
+returns the axes, so that more can be added. No display is needed; in a notebook the figure is shown below the cell.
 """
 
 import math
@@ -12,28 +12,28 @@ import numpy as np
 
 from arignote.util import netlog
 
-# Pictures of images: of weights and activations, whose sign matters; and of data.
+# Color maps of images: of weights and activations, whose sign matters, and of data.
 SIGNED, PLAIN = "RdBu_r", "gray"
 
 
 def learning_curves(classifier: Any, filename: str | Path | None = None) -> Any:
-    """Draw the losses of a training run against the epochs, and the test error, if known, on an axis of its own.
+    """Plot the losses of a training run against the epochs, and the error rates, if available, on a second axis.
 
     Parameters
     ----------
     classifier : NNClassifier, str or Path
-        One that was trained, or a checkpoint.
+        A trained classifier, or a checkpoint.
     filename : str or Path, optional
-        Write the picture there, in the format that the name says (.png, .pdf, ...).
+        File to write the figure to, in the format of its suffix (.png, .pdf, ...).
 
     Returns
     -------
     matplotlib axes
-        Of the losses.
+        The axes of the losses.
     """
     from matplotlib.ticker import LogFormatter, LogLocator
 
-    classifier = _trained(classifier)
+    classifier = _trained_classifier(classifier)
     history = classifier.trainer.history
     names = list(dict.fromkeys(name for entry in history for name in entry))
     curves = [name for name in names if name.split("_")[0] in ("train", "valid", "test")]
@@ -54,7 +54,7 @@ def learning_curves(classifier: Any, filename: str | Path | None = None) -> Any:
         best = classifier.trainer.progress.best_epoch
         handles.append(losses.axvline(best, color="gray", linestyle=":", label="best validation loss"))
     losses.set_yscale("log")
-    # Losses often stay within one power of ten: 2 and 5 are labelled, too.
+    # Losses often span less than one power of ten, so 2 and 5 are labeled, too.
     losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     losses.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf)))
     losses.yaxis.set_minor_formatter("")
@@ -62,11 +62,11 @@ def learning_curves(classifier: Any, filename: str | Path | None = None) -> Any:
         errors.set_ylabel("error, %")
         errors.set_ylim(bottom=0)
     losses.legend(handles=handles)
-    return _finished(losses, filename)
+    return _save(losses, filename)
 
 
 def training_rates(classifier: Any, filename: str | Path | None = None) -> Any:
-    """Draw the steps of learning rate and momentum against the epochs.
+    """Plot the learning rate and the momentum against the epochs.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def training_rates(classifier: Any, filename: str | Path | None = None) -> Any:
     Returns
     -------
     matplotlib axes
-        Of the learning rate.
+        The axes of the learning rate.
     """
-    classifier = _trained(classifier)
+    classifier = _trained_classifier(classifier)
     rates = _axes(8, 4, xlabel="epoch", ylabel="learning rate", title=classifier.name)
     momenta = rates.twinx()
     momenta.set(ylabel="momentum", ylim=(0, 1))
@@ -87,28 +87,28 @@ def training_rates(classifier: Any, filename: str | Path | None = None) -> Any:
         epochs, values = classifier.trainer.curve(name)
         if not values:
             raise ValueError(
-                f"got {classifier.name}, in whose history no {name} stands: the first Arignote kept none; "
-                "need a newer one; try classifier.fit, to go on"
+                f"got {classifier.name}, in whose history no {name} stands: the first Arignote recorded none; "
+                "need a newer history; try classifier.fit to resume training"
             )
-        # An entry has the value until its validation.
+        # The value in an entry was used until its validation.
         label = name.replace("_", " ")
         handles += axes.step([0, *epochs], [values[0], *values], where="pre", color=color, label=label)
     rates.set_yscale("log")
-    momenta.legend(handles=handles, loc="lower left")  # of the axes in front
-    return _finished(rates, filename)
+    momenta.legend(handles=handles, loc="lower left")  # on the axes in front
+    return _save(rates, filename)
 
 
 def filters(classifier: Any, filename: str | Path | None = None, layer: str | None = None, n_filters: int = 64) -> Any:
-    """Draw what the units of a layer look for: their weights, as images; red is positive, blue negative.
+    """Plot the weights of the units of a layer as images; red is positive, blue is negative.
 
     Parameters
     ----------
     classifier, filename
         As for :func:`learning_curves`.
     layer : str, optional
-        Name of a layer; by default the first one with weights.
+        Name of a layer, by default the first one with weights.
     n_filters : int, optional
-        How many to draw, by default 64: those with the largest norm.
+        The number of units to plot, by default 64: those with the largest norm.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def filters(classifier: Any, filename: str | Path | None = None, layer: str | No
     Raises
     ------
     ValueError
-        If the weights of the layer are no images: those of a dense layer behind anything but an image, say.
+        If the weights of the layer are not images, such as those of a dense layer whose input is not an image.
     """
     classifier = _classifier(classifier)
     if layer is None:
@@ -127,22 +127,22 @@ def filters(classifier: Any, filename: str | Path | None = None, layer: str | No
     images = weights if weights.ndim == 4 else weights.T.reshape(-1, *_image_shape(chosen))
     largest = np.argsort(-(images**2).sum(axis=(1, 2, 3)), kind="stable")[:n_filters]
     axes = _axes(7, 7, title=f"{classifier.name}: {layer}")
-    _show(axes, _tiled(images[np.sort(largest)].mean(axis=1)), SIGNED)
-    return _finished(axes, filename)
+    _show(axes, _tile(images[np.sort(largest)].mean(axis=1)), SIGNED)
+    return _save(axes, filename)
 
 
 def activations(classifier: Any, image: Any, filename: str | Path | None = None, n_maps: int = 12) -> Any:
-    """Draw what the layers of images make of one image: a row for each layer, its first maps side by side.
+    """Plot the activations of the image layers for one image: one row per layer, with its first feature maps.
 
     Parameters
     ----------
     classifier
-        As for :func:`learning_curves`; one with convolutions.
+        As for :func:`learning_curves`, with convolution layers.
     image : array
-        One example, as `predict` takes it.
+        One example, in the form that `predict` takes.
     filename : str or Path, optional
     n_maps : int, optional
-        How many maps of a layer to draw, by default 12.
+        The number of feature maps to plot for each layer, by default 12.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def activations(classifier: Any, image: Any, filename: str | Path | None = None,
     Raises
     ------
     ValueError
-        If the network has no layers of images.
+        If the network has no image layers.
     """
     from arignote import engine
 
@@ -159,27 +159,29 @@ def activations(classifier: Any, image: Any, filename: str | Path | None = None,
     network = classifier.network
     shown = [layer for layer in network.layers_inf if len(layer.output_shape) == 3 and layer.short_name != "dropout"]
     if not shown:
-        raise ValueError(f"got {classifier.name}, whose layers give no images; need convolutions; try plotting.filters")
+        raise ValueError(
+            f"got {classifier.name}, whose layers have no image outputs; need convolutions; try plotting.filters"
+        )
     outputs = [
         layer.output if layer.output_layout() == "bc01" else layer.output.dimshuffle(3, 0, 1, 2) for layer in shown
     ]
     found = engine.function([network.x], outputs)(network.prepare_features(np.asarray(image)[np.newaxis]))
     rows = _grid(1.1 * n_maps, 1.5 * len(shown), len(shown))
     for axes, layer, maps in zip(rows, shown, found, strict=True):
-        _show(axes, _tiled(np.asarray(maps)[0, :n_maps], n_columns=n_maps), PLAIN if layer is shown[0] else SIGNED)
+        _show(axes, _tile(np.asarray(maps)[0, :n_maps], n_columns=n_maps), PLAIN if layer is shown[0] else SIGNED)
         axes.set_title(f"{layer.name} {layer.output_shape}", loc="left", fontsize=9)
-    return _finished(rows, filename)
+    return _save(rows, filename)
 
 
 def confusion_matrix(classifier: Any, X: Any, y: Any, filename: str | Path | None = None) -> Any:
-    """Draw how often examples of each class are taken for each other one.
+    """Plot the confusion matrix: how often each class is predicted for each true class.
 
     Parameters
     ----------
     classifier, filename
         As for :func:`learning_curves`.
     X, y : arrays
-        Examples and their class numbers.
+        Examples and their class labels.
 
     Returns
     -------
@@ -189,11 +191,13 @@ def confusion_matrix(classifier: Any, X: Any, y: Any, filename: str | Path | Non
     n = classifier.network.output_layer.n_classes
     counts = np.zeros((n, n), int)
     np.add.at(counts, (classifier.network.output_layer.prepare_labels(y), classifier.predict(X)), 1)
-    right = np.trace(counts) / counts.sum()
+    accuracy = np.trace(counts) / counts.sum()
     side = max(5, 0.5 * n)
-    axes = _axes(side, side, xlabel="predicted", ylabel="true", title=f"{classifier.name}: {100 * right:.2f} % right")
+    axes = _axes(
+        side, side, xlabel="predicted", ylabel="true", title=f"{classifier.name}: accuracy {100 * accuracy:.2f} %"
+    )
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # few of many shall be seen, too
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the square root makes small fractions visible
     for (i, j), count in np.ndenumerate(counts):
         if count:
             axes.text(
@@ -206,20 +210,20 @@ def confusion_matrix(classifier: Any, X: Any, y: Any, filename: str | Path | Non
                 fontsize=8,
             )
     axes.set(xticks=range(n), yticks=range(n))
-    return _finished(axes, filename)
+    return _save(axes, filename)
 
 
 def most_wrong(classifier: Any, X: Any, y: Any, filename: str | Path | None = None, n_examples: int = 25) -> Any:
-    """Draw the images whose true class was thought least probable.
+    """Plot the images with the lowest predicted probability of their true class.
 
     Parameters
     ----------
     classifier, filename
         As for :func:`learning_curves`.
     X, y : arrays
-        Images, also as vectors, and their class numbers.
+        Images, which may be flattened, and their class labels.
     n_examples : int, optional
-        How many, by default 25.
+        The number of images, by default 25.
 
     Returns
     -------
@@ -239,13 +243,13 @@ def most_wrong(classifier: Any, X: Any, y: Any, filename: str | Path | None = No
         image = np.asarray(X[row], float).reshape(shape)
         _show(axes, image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0), PLAIN)
         predicted = probabilities[row].argmax()
-        text = f"{labels[row]}, taken for {predicted}\n{100 * probabilities[row, labels[row]]:.1g} %, row {row}"
+        text = f"{labels[row]}, predicted {predicted}\n{100 * probabilities[row, labels[row]]:.1g} %, row {row}"
         axes.set_title(text, fontsize=7)
-    return _finished(grid, filename)
+    return _save(grid, filename)
 
 
 def _classifier(source: Any) -> Any:
-    """Return a classifier, read from a checkpoint if need be."""
+    """Return a classifier, loaded if `source` is a checkpoint."""
     if isinstance(source, str | Path):
         from arignote.data import files
 
@@ -253,30 +257,30 @@ def _classifier(source: Any) -> Any:
     return source
 
 
-def _trained(source: Any) -> Any:
-    """Return a classifier that has a history."""
+def _trained_classifier(source: Any) -> Any:
+    """Return a classifier that has been trained."""
     classifier = _classifier(source)
     if classifier.trainer is None or not classifier.trainer.history:
-        raise ValueError(f"got {classifier.name}, which was not trained yet; need a history; try classifier.fit first")
+        raise ValueError(f"got {classifier.name}, which has not been trained; need a history; try classifier.fit")
     return classifier
 
 
 def _image_shape(layer: Any) -> tuple[int, int, int]:
-    """Return (channels, rows, columns) of what comes into a layer, a square image if it is a vector of its size."""
+    """Return the shape (channels, rows, columns) of the input of a layer; vectors are taken as square images."""
     if len(layer.input_shape) == 3:
         return layer.input_shape
     side = math.isqrt(layer.input_shape[0])
     if side**2 != layer.input_shape[0]:
         raise ValueError(
-            f"got {layer} with inputs of shape {layer.input_shape}; need images; try an InputImageLayer in front"
+            f"got {layer} with inputs of shape {layer.input_shape}; need images; try an InputImageLayer first"
         )
     return (1, side, side)
 
 
-def _tiled(images: np.ndarray, n_columns: int | None = None) -> np.ndarray:
-    """Return images (n, rows, columns) side by side, with lines of NaN between them."""
-    magnified = max(1, 24 // images.shape[1])  # or the lines would look thick between small filters
-    images = images.repeat(magnified, axis=1).repeat(magnified, axis=2)
+def _tile(images: np.ndarray, n_columns: int | None = None) -> np.ndarray:
+    """Return a grid of images (n, rows, columns), separated by lines of NaN."""
+    scale = max(1, 24 // images.shape[1])  # otherwise the lines between small filters would look thick
+    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     n, rows, columns = images.shape
     across = n_columns or math.ceil(math.sqrt(n))
     down = math.ceil(n / across)
@@ -287,20 +291,20 @@ def _tiled(images: np.ndarray, n_columns: int | None = None) -> np.ndarray:
 
 
 def _show(axes: Any, image: np.ndarray, colors: str) -> None:
-    """Draw an image without axes; in signed colors zero is in the middle."""
+    """Plot an image without axis labels; signed color maps are centered at zero."""
     limit = np.nanmax(np.abs(image)) if colors == SIGNED else None
     axes.imshow(image, cmap=colors, vmin=None if limit is None else -limit, vmax=limit, interpolation="nearest")
     axes.set_axis_off()
 
 
 def _grid(width: float, height: float, n_rows: int = 1, n_columns: int = 1) -> Any:
-    """Return the axes of a new figure of a size in inches, row by row."""
+    """Return the axes of a new figure, row by row; the size is in inches."""
     figure = _new_figure()(figsize=(width, height), layout="constrained")
     return figure.subplots(n_rows, n_columns, squeeze=False).ravel()
 
 
 def _new_figure() -> Any:
-    """Return what makes a figure: in a notebook, one that is shown below the cell; else one that needs no screen."""
+    """Return the figure factory: figures are shown below the cell in a notebook, else they need no display."""
     if netlog.in_notebook():
         from matplotlib import pyplot
 
@@ -311,14 +315,14 @@ def _new_figure() -> Any:
 
 
 def _axes(width: float, height: float, **labels: Any) -> Any:
-    """Return the one pair of axes of a new figure."""
+    """Return the axes of a new figure with one plot."""
     axes = _grid(width, height)[0]
     axes.set(**labels)
     return axes
 
 
-def _finished(axes: Any, filename: str | Path | None) -> Any:
-    """Write the figure to a file if one is named; return the axes."""
+def _save(axes: Any, filename: str | Path | None) -> Any:
+    """Write the figure to a file if `filename` is given; return the axes."""
     if filename is not None:
         np.ravel(axes)[0].figure.savefig(filename, dpi=100)
     return axes

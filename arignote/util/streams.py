@@ -1,9 +1,9 @@
 """Random numbers that depend on position, not on history.
 
-Every use of randomness draws from a stream of its own, named by a seed, a purpose and a position such as (epoch,
-batch). A stream can be opened anywhere, at any time, in any order, and gives the same numbers. So the state of all
-randomness in a training run is a seed and the position, a thread that prepares batches ahead cannot disturb it, and
-resuming needs no generator to be stored.
+Every use of random numbers has its own stream, identified by a seed, a purpose and a position such as (epoch, batch).
+Streams can be created anywhere, at any time and in any order, and always yield the same numbers. The random state of a
+training run is therefore just a seed and a position: threads that prepare batches in advance do not affect it, and
+resuming a run does not need a stored generator.
 """
 
 import zlib
@@ -12,24 +12,24 @@ import numpy as np
 
 
 def seed_sequence(seed: int, purpose: str, *position: int) -> np.random.SeedSequence:
-    """Mix a seed, a purpose and a position into the start of a stream.
+    """Return the seed sequence of a stream, for a seed, a purpose and a position.
 
-    The purpose goes in by its checksum: Python's own ``hash`` of a string differs from process to process.
+    The purpose is mixed in by its checksum, since Python's ``hash`` of a string differs between processes.
     """
     return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()), *position))
 
 
 def generator(seed: int, purpose: str, *position: int) -> np.random.Generator:
-    """Return the random generator of one purpose at one position.
+    """Return the random generator for a purpose at a position.
 
     Parameters
     ----------
     seed : int
-        The seed of the whole run, 0 or larger.
+        The seed of the training run, 0 or larger.
     purpose : str
-        What the numbers are for, e.g. "augmentation".
+        The purpose of the random numbers, e.g. "augmentation".
     *position : int
-        Where they are used, e.g. epoch and batch.
+        The position in the run, e.g. epoch and batch.
 
     Examples
     --------
@@ -42,24 +42,24 @@ def generator(seed: int, purpose: str, *position: int) -> np.random.Generator:
 
 
 def philox_key(seed: int, purpose: str) -> np.ndarray:
-    """Return the two 32-bit words, as int64, that key the counter-based generator of a dropout layer."""
+    """Return the key of the counter-based generator of a dropout layer: two 32-bit words, as int64."""
     return seed_sequence(seed, purpose).generate_state(2, np.uint32).astype(np.int64)
 
 
 def as_seed(rng: object, argument: str = "rng") -> int:
-    """Turn what a user may give as a source of randomness into a seed.
+    """Return a seed for a user-supplied source of randomness.
 
     Parameters
     ----------
     rng : None, int, numpy.random.RandomState or numpy.random.Generator
-        None takes a fresh seed from the operating system; a generator is asked for one number.
+        None uses entropy from the operating system; a seed is drawn from a generator.
     argument : str
-        Name of the argument, for the message.
+        Name of the argument, for error messages.
 
     Raises
     ------
     TypeError, ValueError
-        If `rng` is something else, or a negative number.
+        If `rng` is of another type, or a negative number.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Files of arrays by name, written and read by others, too."""
+"""Files of named arrays, also those of other libraries."""
 
 import numpy as np
 import pytest
@@ -13,16 +13,16 @@ SUFFIXES = [".npz", ".safetensors"]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_was_written_comes_back(tmp_path, suffix):
-    path = arrays.write(tmp_path / f"mine{suffix}", VALUES | {"turned": np.arange(6.0).reshape(2, 3).T})
+def test_arrays_round_trip(tmp_path, suffix):
+    path = arrays.write(tmp_path / f"mine{suffix}", VALUES | {"transposed": np.arange(6.0).reshape(2, 3).T})
     found = arrays.read(path)
     for name, value in VALUES.items():
         np.testing.assert_array_equal(found[name], value)
         assert found[name].dtype == value.dtype
-    np.testing.assert_array_equal(found["turned"], np.arange(6.0).reshape(2, 3).T)
+    np.testing.assert_array_equal(found["transposed"], np.arange(6.0).reshape(2, 3).T)
 
 
-def test_other_programs_read_ours_and_we_theirs(tmp_path):
+def test_exchange_with_other_libraries(tmp_path):
     np.testing.assert_array_equal(
         safetensors.load_file(arrays.write(tmp_path / "mine.safetensors", VALUES))["fc1.W"], VALUES["fc1.W"]
     )
@@ -41,18 +41,18 @@ def test_damaged_missing_and_foreign_files_are_refused(tmp_path, suffix):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"cannot be read as {suffix[1:]}"):
             arrays.read(path)
-    with pytest.raises(ValueError, match=r"need \.npz or \.safetensors at its end"):
+    with pytest.raises(ValueError, match=r"need the suffix \.npz or \.safetensors; try mine\.npz"):
         arrays.write(tmp_path / "mine.bin", VALUES)
 
 
-def test_pickles_in_npz_files_are_not_opened(tmp_path):
+def test_pickles_in_npz_files_are_not_loaded(tmp_path):
     np.savez(tmp_path / "hostile.npz", mine=np.array([print], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
         arrays.read(tmp_path / "hostile.npz")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_network_takes_over_some_layers_of_a_file(tmp_path, suffix):
+def test_a_network_loads_some_layers_of_a_file(tmp_path, suffix):
     donor = NNClassifier(define_mlp([7], 3), n_in=5, rng=1)
     path = donor.save_params(tmp_path / f"donor{suffix}")
     other = NNClassifier(define_mlp([7], 4), n_in=5, rng=2)

@@ -12,7 +12,7 @@ def test_writes_and_replaces(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path):
+def test_a_failure_leaves_the_existing_file_and_nothing_else(tmp_path):
     (tmp_path / "file").write_bytes(b"good")
 
     def fail(file):
@@ -25,21 +25,21 @@ def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+def test_content_is_synced_before_the_rename(tmp_path, monkeypatch):
     calls = []
     for name in ("fsync", "replace"):
         original = getattr(os, name)
 
-        def noted(*arguments, name=name, original=original):
+        def recorded(*arguments, name=name, original=original):
             calls.append(name)
             return original(*arguments)
 
-        monkeypatch.setattr(os, name, noted)
+        monkeypatch.setattr(os, name, recorded)
     atomic.write(tmp_path / "file", lambda file: file.write(b"x"))
     assert calls == ["fsync", "replace", "fsync"]
 
 
-def test_a_folder_is_made_if_need_be(tmp_path):
+def test_a_folder_is_created_if_necessary(tmp_path):
     atomic.require_writable(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")

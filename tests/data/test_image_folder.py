@@ -13,7 +13,7 @@ def fill(folder, size=(6, 5), n=10):
             pixels = rng.integers(100 * k, 100 * k + 100, size=(*size, 3)).astype("uint8")
             (folder / name / "more").mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / name / ("more" if i % 2 else "") / f"{i}.png")
-    (folder / "dark/notes.txt").write_text("no image")
+    (folder / "dark/notes.txt").write_text("not an image")
     (folder / "nothing").mkdir()
     return folder
 
@@ -45,15 +45,15 @@ def test_fit_on_a_folder(tmp_path, quick):
     assert classifier.score(reader, reader.labels) >= 0.9
 
 
-def test_wrong_folders_and_images(tmp_path):
+def test_invalid_folders_and_images(tmp_path):
     with pytest.raises(FileNotFoundError, match="got the folder .*; need one that exists"):
         ImageFolderReader(tmp_path / "none")
-    with pytest.raises(ValueError, match="got no images; need a folder for each class"):
+    with pytest.raises(ValueError, match="got no images; need one folder of images for each class"):
         ImageFolderReader(tmp_path)
     fill(tmp_path)
     Image.new("RGB", (7, 7)).save(tmp_path / "light/9.png")
     with pytest.raises(ValueError, match=r"9.png: got an image of 7x7 pixels in row \d+; need 6x5, like the first"):
         list(ImageFolderReader(tmp_path).iter_epoch(20))
-    (tmp_path / "light/9.png").write_bytes(b"no image")
+    (tmp_path / "light/9.png").write_bytes(b"not an image")
     with pytest.raises(ValueError, match="9.png: got a damaged image"):
         list(ImageFolderReader(tmp_path).iter_epoch(20))

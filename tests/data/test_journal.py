@@ -124,6 +124,6 @@ def test_a_whole_journal_is_finished(tmp_path, monkeypatch):
 def test_a_damaged_journal_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"content")
     journal.journal_path(tmp_path / "file").write_bytes(b"1234567890")
-    with pytest.raises(ValueError, match="got a damaged journal .*file.journal; need a whole one"):
+    with pytest.raises(ValueError, match="got a damaged journal .*file.journal; need an intact one"):
         JournaledFile(tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"content"

@@ -1,7 +1,7 @@
-"""The same run on each engine and backend, and a training that goes on with another.
+"""The same run on each engine and backend, and a run that is resumed on another engine.
 
-Each runs in a process of its own. Theano's interpreter is that of ``.venv``, unless ``ARIGNOTE_THEANO_PYTHON`` names
-another; the rest is this one's.
+Each run is a separate process. Theano runs in ``.venv``, or in the interpreter that ``ARIGNOTE_THEANO_PYTHON`` names;
+the other engines run in the interpreter of the tests.
 """
 
 import json
@@ -21,7 +21,7 @@ from tests.helpers import ROOT
 THEANO = Path(os.environ.get("ARIGNOTE_THEANO_PYTHON", ROOT / ".venv/bin/python"))
 
 pytestmark = [
-    pytest.mark.skipif(engine.describe()["engine"] != "pytensor", reason="run with PyTensor, beside Theano"),
+    pytest.mark.skipif(engine.describe()["engine"] != "pytensor", reason="runs on PyTensor, and compares with Theano"),
     pytest.mark.skipif(not THEANO.exists(), reason="needs Theano in .venv; try: make setup"),
 ]
 
@@ -62,7 +62,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def result_of(tmp_path_factory):
-    """Return a function that trains on an engine, anew or from where another one stopped."""
+    """Return a function that trains on an engine, from the start or from the checkpoint of another engine."""
     folder = tmp_path_factory.mktemp("engines")
 
     @cache
@@ -97,7 +97,7 @@ def test_the_first_hundred_losses_agree(result_of, name):
 
 @pytest.mark.parametrize(("first", "second"), [("theano", "jax"), ("jax", "theano"), ("pytensor", "theano"),
                                                ("theano", "pytensor"), ("pytensor", "jax")])  # fmt: skip
-def test_a_training_goes_on_with_another_engine(result_of, first, second):
+def test_a_run_can_be_resumed_on_another_engine(result_of, first, second):
     expected, found = result_of("theano", 2), result_of(second, 2, started_by=first)
     assert len(found["losses"]) == 200
     np.testing.assert_allclose(found["losses"], expected["losses"], rtol=1e-3)

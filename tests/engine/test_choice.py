@@ -11,13 +11,13 @@ IMPORTS = ("import theano", "from theano", "import pytensor", "from pytensor")
 
 
 def run(code):
-    """Run a program in a fresh process."""
+    """Run a program in a new process."""
     return subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True)
 
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Return a function that says what is to be found installed."""
+    """Return a function that sets which packages appear to be installed."""
     for variable in ("ARIGNOTE_ENGINE", "ARIGNOTE_DEVICE", "ARIGNOTE_BACKEND"):
         monkeypatch.delenv(variable, raising=False)
     return lambda *names: monkeypatch.setattr(choice.util, "find_spec", lambda name: name if name in names else None)
@@ -39,7 +39,7 @@ def test_the_engine_is_what_is_installed(installed, monkeypatch, python, engines
     assert choice.chosen() == expected
 
 
-def test_the_user_has_the_last_word(installed, monkeypatch):
+def test_the_environment_variable_takes_precedence(installed, monkeypatch):
     installed("theano", "pytensor")
     for wanted in ("pytensor", "Theano"):
         monkeypatch.setenv("ARIGNOTE_ENGINE", wanted)
@@ -49,7 +49,7 @@ def test_the_user_has_the_last_word(installed, monkeypatch):
         choice.chosen()
 
 
-def test_without_an_engine_it_is_said_how_to_get_one(installed):
+def test_without_an_engine_the_error_says_how_to_install_one(installed):
     installed()
     with pytest.raises(EngineError, match="got neither Theano nor PyTensor.*pip install"):
         choice.chosen()
@@ -80,7 +80,7 @@ def test_a_gpu_needs_pytensor_on_jax(installed, monkeypatch):
         ("JAX", True, [], "jax"),
     ],
 )
-def test_the_backend_is_what_can_compile(installed, monkeypatch, wanted, compiler, names, expected):
+def test_the_default_backend_can_compile(installed, monkeypatch, wanted, compiler, names, expected):
     installed("pytensor", *names)
     monkeypatch.setattr(choice.shutil, "which", lambda name: "/usr/bin/g++" if compiler else None)
     if wanted:
@@ -88,14 +88,14 @@ def test_the_backend_is_what_can_compile(installed, monkeypatch, wanted, compile
     assert choice.backend() == expected
 
 
-def test_importing_the_package_is_quick_and_needs_no_engine():
+def test_importing_the_package_imports_no_engine():
     code = (
         "import sys, arignote, arignote.data.files; print(sorted({'theano', 'pytensor', 'pandas'} & set(sys.modules)))"
     )
     assert run(code).stdout.strip() == "[]"
 
 
-def test_nothing_above_the_door_imports_an_engine():
+def test_only_the_engine_package_imports_an_engine():
     root = Path(choice.__file__).parent.parent
     for path in root.rglob("*.py"):
         if path.parent.name != "engine":

@@ -6,11 +6,11 @@ import pytest
 from arignote import engine, ops
 from arignote.engine import tensor
 
-not_on_jax = pytest.mark.skipif(engine.describe()["backend"] == "jax", reason="JAX has another way")
+not_on_jax = pytest.mark.skipif(engine.describe()["backend"] == "jax", reason="JAX works differently")
 
 
 def correlate(images, filters, stride):
-    """Convolve longhand: every output value is a sum over a window."""
+    """Cross-correlate in a plain loop: every output value is a sum over a window."""
     n, _, rows, columns = images.shape
     n_filters, _, height, width = filters.shape
     out = np.empty((n, n_filters, (rows - height) // stride[0] + 1, (columns - width) // stride[1] + 1))
@@ -23,11 +23,11 @@ def correlate(images, filters, stride):
     return out
 
 
-@pytest.mark.skipif(engine.convolve is None, reason="this engine has no convolution of its own")
+@pytest.mark.skipif(engine.convolve is None, reason="this engine has no convolution")
 @pytest.mark.parametrize("size", [(7, 9), (8, 8), (5, 11)])
 @pytest.mark.parametrize("window", [(3, 3), (2, 4), (1, 1)])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2), (2, 3), (3, 1)])
-def test_convolution_agrees_with_a_longhand_loop(size, window, stride):
+def test_convolution_agrees_with_a_plain_loop(size, window, stride):
     rng = np.random.default_rng(0)
     images, filters = rng.normal(size=(2, 3, *size)), rng.normal(size=(4, 3, *window))
     x, w = tensor.tensor4(dtype="float64"), tensor.tensor4(dtype="float64")
@@ -36,12 +36,12 @@ def test_convolution_agrees_with_a_longhand_loop(size, window, stride):
 
 
 @not_on_jax
-def test_quick_compile_needs_no_c_and_ends_with_its_block():
+def test_quick_compile_uses_no_c_inside_its_block_only():
     x = tensor.vector()
 
     def uses_c():
         compiled = engine.function([x], tensor.tanh(x)).compiled
-        machine = compiled.fn if hasattr(compiled, "fn") else compiled.vm  # Theano's name, and PyTensor's
+        machine = compiled.fn if hasattr(compiled, "fn") else compiled.vm  # in Theano and in PyTensor
         return any(hasattr(thunk, "cthunk") for thunk in machine.thunks)
 
     assert uses_c()
@@ -51,7 +51,7 @@ def test_quick_compile_needs_no_c_and_ends_with_its_block():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_loss_of_yes_and_no_agrees_with_numpy(dtype):
+def test_binary_cross_entropy_agrees_with_numpy(dtype):
     p, flags = tensor.TensorType(dtype, (False, False))(), tensor.imatrix()
     run = engine.function([p, flags], engine.binary_cross_entropy(p, flags))
     found = run(np.array([[0.1, 0.9], [0.5, 0.5]], dtype), np.array([[0, 1], [1, 1]], "int32"))
@@ -59,7 +59,7 @@ def test_the_loss_of_yes_and_no_agrees_with_numpy(dtype):
 
 
 @not_on_jax
-def test_shared_variables_hold_copies_that_begin_on_a_line_of_the_cache():
+def test_shared_variables_hold_aligned_copies():
     value = np.arange(12.0).reshape(3, 4)[:, ::2]
     variable = engine.shared(value, name="v")
     held = variable.get_value(borrow=True)

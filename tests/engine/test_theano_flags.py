@@ -10,13 +10,13 @@ needs_theano = pytest.mark.skipif(choice.chosen() != "theano", reason="Theano is
 
 
 def run(code, **environment):
-    """Run a program in a fresh process with an environment variable more, or less where the value is None."""
+    """Run a program in a new process with additional environment variables; None removes a variable."""
     full = {name: value for name, value in (os.environ | environment).items() if value is not None}
     return subprocess.run([sys.executable, "-c", code], env=full, capture_output=True, text=True)
 
 
 def configured(**environment):
-    """Return what the engine says of itself in a fresh process."""
+    """Return the description of the engine in a new process."""
     code = "import json; from arignote import engine; print(json.dumps(engine.describe()))"
     result = run(code, **environment)
     assert result.returncode == 0, result.stderr
@@ -24,7 +24,7 @@ def configured(**environment):
 
 
 @needs_theano
-def test_needs_no_settings(tmp_path):
+def test_defaults_without_user_settings(tmp_path):
     found = configured(THEANO_FLAGS=None, THEANORC=str(tmp_path / "none"), XDG_CACHE_HOME=str(tmp_path / "my cache"))
     assert found["float"] == "float32"
     assert "scipy_openblas" in found["blas"]
@@ -32,7 +32,7 @@ def test_needs_no_settings(tmp_path):
 
 
 @needs_theano
-def test_yields_to_theano_flags_and_leaves_them_as_they_were(tmp_path):
+def test_theano_flags_take_precedence_and_are_restored(tmp_path):
     flags = "floatX=float64,blas.ldflags=-lm"
     found = configured(THEANO_FLAGS=flags)
     assert (found["float"], found["blas"]) == ("float64", "-lm")
@@ -41,13 +41,13 @@ def test_yields_to_theano_flags_and_leaves_them_as_they_were(tmp_path):
 
 
 @needs_theano
-def test_yields_to_theanorc(tmp_path):
+def test_theanorc_takes_precedence(tmp_path):
     (tmp_path / "rc").write_text("[global]\nfloatX = float64\n[gcc]\ncxxflags = -O2\n")
     assert configured(THEANORC=str(tmp_path / "rc"))["float"] == "float64"
 
 
 @needs_theano
-def test_products_use_the_blas():
+def test_matrix_products_use_the_blas():
     code = (
         "from arignote import engine; x = engine.tensor.dmatrix(); "
         "f = engine.function([x], engine.tensor.dot(x, x)); "
@@ -59,7 +59,7 @@ def test_products_use_the_blas():
 
 
 @needs_theano
-def test_says_what_is_missing_without_a_compiler():
+def test_the_error_without_a_compiler():
     result = run("import arignote.engine", PATH="/nonexistent")
     assert result.returncode != 0
     assert "got no C++ compiler; need g++" in result.stderr
@@ -67,32 +67,32 @@ def test_says_what_is_missing_without_a_compiler():
 
 
 @needs_theano
-def test_runs_without_a_compiler_for_those_who_want_to():
+def test_runs_without_a_compiler_if_cxx_is_empty():
     assert configured(PATH="/nonexistent", THEANO_FLAGS="cxx=")["compiler"] == ""
 
 
-def test_says_what_is_missing_without_theano(monkeypatch):
+def test_the_error_without_theano(monkeypatch):
     monkeypatch.setattr(theano_flags.util, "find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"Theano is not installed.*pip install Theano==1\.0\.5"):
+    with pytest.raises(EngineError, match=r"got no Theano.*pip install Theano==1\.0\.5"):
         theano_flags.check_versions()
 
 
 @needs_theano
-def test_refuses_a_numpy_that_is_too_new(monkeypatch):
+def test_a_numpy_that_is_too_new_is_refused(monkeypatch):
     monkeypatch.setattr(theano_flags.metadata, "version", lambda name: "1.24.0")
     with pytest.raises(EngineError, match=r"got numpy 1\.24\.0.*numpy<1\.24"):
         theano_flags.check_versions()
 
 
 @needs_theano
-def test_refuses_a_python_that_is_too_new(monkeypatch):
+def test_a_python_that_is_too_new_is_refused(monkeypatch):
     monkeypatch.setattr(theano_flags.sys, "version_info", (3, 12, 1))
     with pytest.raises(EngineError, match=r"got Python 3\.12\.1"):
         theano_flags.check_versions()
 
 
 @needs_theano
-def test_warns_of_a_theano_that_was_imported_before_without_a_blas():
+def test_warning_if_theano_was_imported_before_without_a_blas():
     code = "import numpy.distutils.__config__ as c; c.blas_opt_info = {}; import theano; import arignote.engine"
     result = run(code, THEANO_FLAGS="blas.ldflags=")
     assert result.returncode == 0, result.stderr

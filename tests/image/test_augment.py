@@ -14,20 +14,20 @@ def rng():
     return np.random.default_rng(42)
 
 
-def test_shift_moves_each_image_by_itself(images):
+def test_shift_moves_each_image_independently(images):
     X, y = images
     shifted, labels = augment.shift(2, fill=7.0)(X, y, 0, rng())
     assert labels is y and shifted.dtype == X.dtype and shifted.shape == X.shape
     moves = set()
     for before, after in zip(X, shifted, strict=True):
         padded = np.pad(before, ((0, 0), (2, 2), (2, 2)), constant_values=7.0)
-        places = [(i, j) for i in range(5) for j in range(5) if (padded[:, i : i + 5, j : j + 6] == after).all()]
-        assert len(places) == 1
-        moves.add(places[0])
+        offsets = [(i, j) for i in range(5) for j in range(5) if (padded[:, i : i + 5, j : j + 6] == after).all()]
+        assert len(offsets) == 1
+        moves.add(offsets[0])
     assert {move[0] for move in moves} == {move[1] for move in moves} == {0, 1, 2, 3, 4}
 
 
-def test_flip_mirrors_some(images):
+def test_flip_mirrors_about_half(images):
     X, y = images
     flipped, _ = augment.flip()(X, y, 0, rng())
     same = (flipped == X).all(axis=(1, 2, 3))
@@ -49,7 +49,7 @@ def test_quarter_turns(images):
         augment.quarter_turns()(*images, 0, rng())
 
 
-def test_pipeline_applies_one_after_the_other(images):
+def test_pipeline_applies_augmentations_in_order(images):
     X, y = images
     double = lambda X, y, epoch, rng: (2 * X, y + epoch)  # noqa: E731
     found, labels = augment.pipeline(double, double, augment.flip())(X, y, 3, rng())
@@ -60,7 +60,7 @@ def test_pipeline_applies_one_after_the_other(images):
 
 
 @pytest.mark.parametrize("make", [lambda: augment.shift(1), augment.flip, augment.quarter_turns])
-def test_leaves_the_input_alone_and_depends_on_the_generator_alone(make, images):
+def test_the_input_is_unchanged_and_the_result_depends_on_the_generator_only(make, images):
     X, y = images[0][:, :, :, :5], images[1]
     copy = X.copy()
     first, again = make()(X, y, 0, rng())[0], make()(X, y, 5, rng())[0]
@@ -69,7 +69,7 @@ def test_leaves_the_input_alone_and_depends_on_the_generator_alone(make, images)
     assert (make()(X, y, 0, np.random.default_rng(1))[0] != first).any()
 
 
-def test_refuses_what_are_no_images():
+def test_invalid_input_is_refused():
     with pytest.raises(ValueError, match=r"got a batch of shape \(3, 4\); need images"):
         augment.flip()(np.zeros((3, 4)), np.zeros(3), 0, rng())
     with pytest.raises(ValueError, match="got max_pixels=0"):

@@ -11,13 +11,13 @@ rng = np.random.default_rng(2)
 
 
 def photo(n=4, channels=3, rows=24, columns=30):
-    """Return smooth images, like photographs."""
+    """Return smooth random images, like photographs."""
     steps = rng.normal(size=(n, channels, rows, columns)).cumsum(axis=2).cumsum(axis=3)
     return ((steps - steps.min()) / np.ptp(steps)).astype("float32")
 
 
 @pytest.mark.parametrize("size", [(24, 30), (48, 60), (12, 15), (17, 41), (7, 9)])
-def test_rescale_does_what_pillow_does(size):
+def test_rescale_agrees_with_pillow(size):
     X = photo()
     found = process.rescale(X, size)
     assert found.shape == (4, 3, *size) and found.dtype == np.float32
@@ -27,7 +27,7 @@ def test_rescale_does_what_pillow_does(size):
         assert np.abs(new - expected).mean() < 0.005
 
 
-def test_rescale_keeps_a_size_and_a_shade():
+def test_rescale_preserves_images_of_the_same_size_and_uniform_images():
     X = photo()
     assert np.allclose(process.rescale(X, (24, 30)), X, atol=1e-6)
     assert np.allclose(process.rescale(np.full((1, 1, 9, 9), 0.3), 5), 0.3)
@@ -47,7 +47,7 @@ def test_trim_finds_the_content():
     assert np.allclose(centred[:, 3:11], shape, atol=1e-6) and not centred[:, :3].any() and not centred[:, 11:].any()
 
 
-def test_contrast_of_whole_images():
+def test_normalize_contrast():
     X = photo() * 0.1 + 0.4
     found = process.normalize_contrast(X, epsilon=0)
     for image, new in zip(X.astype("float64"), found, strict=True):
@@ -55,7 +55,7 @@ def test_contrast_of_whole_images():
     assert not process.normalize_contrast(np.full((1, 1, 4, 4), 0.7)).any()
 
 
-def test_local_contrast_longhand():
+def test_local_contrast_agrees_with_a_plain_implementation():
     X = photo(1, 2, 9, 9).astype("float64")
     sigma = 1.5
     reach = int(4 * sigma + 0.5)
@@ -75,14 +75,14 @@ def test_local_contrast_longhand():
     assert np.allclose(found[0], expected, atol=1e-4)
 
 
-def test_zca_whitens_and_stays_close():
+def test_zca_whitens():
     X = photo(800, 1, 5, 6)
     white = ZCA(epsilon=0).fit(X)(X).reshape(800, 30).astype("float64")
     assert np.allclose(white.mean(axis=0), 0, atol=1e-3)
     assert np.allclose(np.cov(white, rowvar=False, bias=True), np.eye(30), atol=0.02)
 
 
-def test_zca_longhand_and_in_batches():
+def test_zca_agrees_with_a_plain_implementation_and_batches_with_one_array():
     X = photo(200, 2, 4, 4) * 3
     flat = X.reshape(200, 32).astype("float64")
     covariance = np.cov(flat, rowvar=False, bias=True)
@@ -95,7 +95,7 @@ def test_zca_longhand_and_in_batches():
     assert np.allclose(whole.matrix, whole.matrix.T, atol=1e-6)
 
 
-def test_zca_is_kept(tmp_path):
+def test_zca_can_be_saved_and_pickled(tmp_path):
     X = photo(50, 1, 4, 4)
     zca = ZCA().fit(X)
     zca.save(tmp_path / "zca.npz")
@@ -108,12 +108,12 @@ def test_zca_is_kept(tmp_path):
     [
         (lambda: process.rescale(np.zeros((3, 4)), 5), "need images of shape"),
         (lambda: process.rescale(photo(), 0), "got size=0"),
-        (lambda: ZCA()(photo()), "got a ZCA that has learned nothing"),
+        (lambda: ZCA()(photo()), "got a ZCA that is not fitted"),
         (lambda: ZCA().fit(photo())(photo(rows=5)), r"got images of shape \(3, 5, 30\); need \(3, 24, 30\)"),
-        (lambda: ZCA().fit(iter([])), "got 0 images to learn from"),
+        (lambda: ZCA().fit(iter([])), "got 0 images to fit to"),
         (lambda: ZCA(-1), "got epsilon=-1"),
     ],
 )
-def test_wrong_input(make, message):
+def test_invalid_input_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -1,4 +1,4 @@
-"""How kernels come to be, and what happens where they cannot."""
+"""Building the kernels, and the fallbacks if that is not possible."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ TRAIN = """
 
 
 def python(code, timeout=None, **environment):
-    """Run a program; return the lines that it prints."""
+    """Run a program in a new process; return the lines that it prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=timeout)
@@ -43,30 +43,30 @@ def python(code, timeout=None, **environment):
 
 
 @pytest.fixture(scope="module")
-def usual():
-    """Return what training says and gives with all kernels."""
+def expected_loss():
+    """Return the loss of a training run with all kernels; check that it raises no warning."""
     warned, loss = python(TRAIN)
     assert warned == "[]"
     return float(loss)
 
 
-def test_without_onednn_convolutions_are_the_engines_after_one_warning(usual, tmp_path):
+def test_without_onednn_the_engine_computes_convolutions_after_one_warning(expected_loss, tmp_path):
     hidden = "from arignote.native import build\nbuild.onednn = lambda: None\n"
     warned, loss = python(hidden + textwrap.dedent(TRAIN), ARIGNOTE_HIDE="1")
     assert len(eval(warned)) == 1
     assert "got no oneDNN" in warned and "pip install onednn-cpu-gomp" in warned
-    assert float(loss) == pytest.approx(usual, rel=1e-4)
+    assert float(loss) == pytest.approx(expected_loss, rel=1e-4)
 
 
-def test_without_a_compiler_numpy_computes_after_one_warning(usual):
+def test_without_a_compiler_numpy_computes_after_one_warning(expected_loss):
     warned, loss = python(TRAIN, PATH="/nowhere", THEANO_FLAGS="cxx=")
     warned = [message for message in eval(warned) if "Arignote" in message]
     assert len(warned) == 1
     assert "got no C++ compiler" in warned[0] and "apt-get install g++" in warned[0]
-    assert float(loss) == pytest.approx(usual, rel=1e-4)
+    assert float(loss) == pytest.approx(expected_loss, rel=1e-4)
 
 
-def test_a_damaged_library_is_built_anew(tmp_path):
+def test_a_damaged_library_is_rebuilt(tmp_path):
     use = "from arignote import native; native.kernels().softmax; print(native.build.library_path())"
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
     path = Path(python(use, **cache)[0])
@@ -76,7 +76,7 @@ def test_a_damaged_library_is_built_anew(tmp_path):
     assert path.stat().st_size > 10_000
 
 
-def test_processes_that_build_at_once_and_one_that_is_killed_leave_a_whole_library(tmp_path):
+def test_concurrent_builds_and_a_killed_build_leave_an_intact_library(tmp_path):
     use = "from arignote import native; print(native.kernels().__name__)"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
     command = [sys.executable, "-c", use]
@@ -90,7 +90,7 @@ def test_processes_that_build_at_once_and_one_that_is_killed_leave_a_whole_libra
     assert [process.communicate()[0] for process in both] == ["kernels\n"] * 2
 
 
-def test_the_library_belongs_to_sources_flags_processor_and_versions(monkeypatch, tmp_path):
+def test_the_library_path_depends_on_sources_flags_processor_and_versions(monkeypatch, tmp_path):
     paths = {build.library_path()}
     for name, value in [
         ("FLAGS", ["-O1"]),
@@ -104,7 +104,7 @@ def test_the_library_belongs_to_sources_flags_processor_and_versions(monkeypatch
     assert len(paths) == 5
 
 
-def test_what_the_compiler_says_is_in_the_error(monkeypatch, tmp_path):
+def test_the_error_contains_the_output_of_the_compiler(monkeypatch, tmp_path):
     broken = tmp_path / "broken.cpp"
     broken.write_text("int main() { return nothing; }")
     monkeypatch.setattr(build, "sources", lambda: [broken])
@@ -113,22 +113,22 @@ def test_what_the_compiler_says_is_in_the_error(monkeypatch, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["broken.cpp"]
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_folder_that_is_not_writable_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(build.BuildError, match="export XDG_CACHE_HOME"):
         build.build(tmp_path / "file" / "kernels.so")
 
 
-def test_kernels_refuse_what_they_cannot_compute():
+def test_kernels_refuse_invalid_arguments():
     kernels = native.kernels()
     x = np.ones((4, 3), "float32")
     with pytest.raises(ValueError, match="contiguous"):
         kernels.softmax(x, x[:, ::2])
-    with pytest.raises(RuntimeError, match="has 12 elements; need 8"):
+    with pytest.raises(RuntimeError, match="with 12 elements; need 8"):
         kernels.softmax(x, np.ones((4, 2), "float32"))
     with pytest.raises(RuntimeError, match="need float32 or float64"):
         kernels.softmax(np.ones((4, 3), "int32"), np.ones((4, 3), "int32"))
-    with pytest.raises(RuntimeError, match="an array is missing"):
+    with pytest.raises(RuntimeError, match="got too few arrays"):
         kernels.softmax(x)
     with pytest.raises(TypeError):
         kernels.dropout(x, x, "key")
@@ -148,7 +148,7 @@ def test_number_of_threads(monkeypatch):
         native.set_threads(-1)
 
 
-def test_a_process_that_was_forked_computes_in_one_thread():
+def test_a_forked_process_computes_in_one_thread():
     code = """
         import multiprocessing
         import numpy as np
@@ -171,5 +171,5 @@ def test_a_process_that_was_forked_computes_in_one_thread():
     assert python(code, ARIGNOTE_THREADS="2", timeout=120) == ["1 True"] * 4
 
 
-def test_there_is_a_compiler_here():
+def test_a_compiler_and_onednn_are_installed():
     assert shutil.which("g++") and native.has("convolve")

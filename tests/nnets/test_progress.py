@@ -72,7 +72,7 @@ def test_a_program_with_its_own_logging_gets_no_bar(monkeypatch):
     monkeypatch.setattr(netlog.root, "handlers", [logging.NullHandler()])
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert not ProgressBar.is_wanted()
-    monkeypatch.setattr(netlog.root, "handlers", [netlog.OurHandler()])
+    monkeypatch.setattr(netlog.root, "handlers", [netlog.DefaultHandler()])
     assert ProgressBar.is_wanted()
 
 

@@ -1,4 +1,4 @@
-"""What every Op of ours has to keep: kernel and numpy agree, however arrays lie in memory, and gradients are right."""
+"""Checks of every Op: kernel and numpy agree for all memory layouts, and gradients are correct."""
 
 import itertools
 
@@ -16,11 +16,11 @@ from arignote.ops.convolve import ConvolutionOp, Convolve, ConvolveFilters, Conv
 from arignote.ops.dropout import ActivateDropout, ActivateDropoutGradient, Dropout
 from arignote.ops.flatten import Flatten, Unflatten
 from arignote.ops.matmul import MatMul, matmul
-from arignote.ops.pool import MaxPool, MaxPoolGradient, _place_type
+from arignote.ops.pool import MaxPool, MaxPoolGradient, _index_type
 from arignote.ops.softmax import (
     FractionWrong,
-    OfLabel,
-    OfLabelGradient,
+    PickLabel,
+    PickLabelGradient,
     Scale,
     Softmax,
     SoftmaxGradient,
@@ -34,12 +34,12 @@ POSITION, KEY, FRACTION = np.array([1, 2, 3]), np.array([123, 4567]), np.float64
 
 
 def normal(*shapes):
-    """Return a maker of normal arrays of these shapes."""
+    """Return a function that makes normally distributed arrays of these shapes."""
     return lambda rng: [rng.normal(size=shape) for shape in shapes]
 
 
 def activation(name, shape, gradient=False):
-    """Return a maker of the inputs of an activation, away from its kinks."""
+    """Return a function that makes the inputs of an activation, away from its kinks."""
 
     def make(rng):
         learned = [rng.uniform(0.1, 0.4, shape[1]) for _ in FORMULAS[name].learned]
@@ -58,8 +58,8 @@ def labelled(rng):
 
 def pooled(rng, window, stride, size):
     images = rng.normal(size=(3, 4, *size))
-    _, places = MaxPool(window, stride).reference(images)
-    return [rng.normal(size=places.shape), places.astype(_place_type(window)), images]
+    _, indices = MaxPool(window, stride).reference(images)
+    return [rng.normal(size=indices.shape), indices.astype(_index_type(window)), images]
 
 
 POOLS = [((2, 2), (2, 2), (8, 6)), ((2, 2), (2, 2), (7, 9)), ((3, 2), (1, 2), (7, 6)), ((2, 1), (3, 2), (9, 9)),
@@ -70,8 +70,8 @@ CONVOLUTIONS = [((2, 3, 7, 9), (4, 3, 3, 2), (1, 1)), ((3, 1, 8, 8), (32, 1, 5, 
 
 
 def convolution(kind, images, filters, stride):
-    """Return a maker of the inputs of one of the three convolutions."""
-    out = Convolve(stride).shape_out(images, filters)
+    """Return a function that makes the inputs of a convolution or of one of its gradients."""
+    out = Convolve(stride).output_shape(images, filters)
     shapes = {
         Convolve: (images, filters),
         ConvolveFilters: (out, images, filters),
@@ -149,8 +149,8 @@ CASES = {
     "softmax many": (Softmax(), normal((900, 10))),
     "softmax gradient": (SoftmaxGradient(), normal((9, 5), (9, 5))),
     "nll": (SoftmaxNLL(), labelled),
-    "of label": (OfLabel(), labelled),
-    "of label gradient": (OfLabelGradient(), lambda rng: [rng.normal(size=9), *labelled(rng)]),
+    "pick label": (PickLabel(), labelled),
+    "pick label gradient": (PickLabelGradient(), lambda rng: [rng.normal(size=9), *labelled(rng)]),
     "scale": (Scale(), lambda rng: [rng.normal(size=(9, 5)), np.float64(0.7)]),
     "fraction wrong": (FractionWrong(), labelled),
     "flatten": (Flatten(), normal((3, 4, 5, 2))),
@@ -167,7 +167,7 @@ by_kernels = pytest.mark.skipif(not native.available(), reason="compares kernels
 
 
 def is_fraction(array):
-    """Say whether an input is a fraction to drop."""
+    """Return True if an input is the fraction to drop."""
     return array.ndim == 0 and array == FRACTION
 
 
@@ -183,7 +183,7 @@ ORDERS = {
 
 
 def inputs_of(name, dtype, order="in C order"):
-    """Return the inputs of a case: float arrays in a type and an order."""
+    """Return the inputs of a case, with float arrays in a dtype and a memory layout."""
     arrange = ORDERS[order]
     arrays = [np.asarray(array) for array in CASES[name][1](np.random.default_rng(1))]
     floats = [array.dtype == np.float64 and not is_fraction(array) for array in arrays]
@@ -196,9 +196,9 @@ def symbols(arrays):
 
 
 def computed(op, arrays):
-    """Return all outputs of an Op, computed as the engine does it."""
+    """Return all outputs of an Op, computed by a function that the engine compiled."""
     with engine.use_float(next(str(array.dtype) for array in arrays if array.dtype.kind == "f" and array.ndim)):
-        if getattr(op, "destroy_map", None):  # which the engine allows for shared variables alone
+        if getattr(op, "destroy_map", None):  # the engine allows in-place updates of shared variables only
             updated = {source: engine.shared(arrays[source]) for (source,) in op.destroy_map.values()}
             inputs = [updated.get(i, array) for i, array in enumerate(arrays)]
             outputs = op(*inputs, return_list=True)
@@ -213,10 +213,10 @@ def computed(op, arrays):
 
 
 def test_every_op_has_a_case():
-    found, waiting = set(), [NumpyOp]
-    while waiting:
-        subclasses = waiting.pop().__subclasses__()
-        waiting += subclasses
+    found, pending = set(), [NumpyOp]
+    while pending:
+        subclasses = pending.pop().__subclasses__()
+        pending += subclasses
         found |= {kind for kind in subclasses if kind.__module__.startswith("arignote.")}
     assert found - {KernelOp, ConvolutionOp} == {type(op) for op, _ in CASES.values()}
 
@@ -227,7 +227,7 @@ def test_every_op_has_a_case():
 def test_kernel_and_numpy_agree(name, dtype, order):
     op, arrays = CASES[name][0], inputs_of(name, dtype, order)
     found = computed(op, arrays)
-    # Sums of many numbers in single precision: the reference sums in double.
+    # Sums of many numbers in single precision are inexact: the reference sums in double precision.
     exact = op.reference(*[array.astype("float64") if array.dtype == "float32" else array for array in arrays])
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"rtol": 1e-9, "atol": 1e-9}
     for a, b in zip(found, exact, strict=True):
@@ -236,7 +236,7 @@ def test_kernel_and_numpy_agree(name, dtype, order):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_second_call_leaves_the_results_of_the_first(name):
+def test_a_second_call_does_not_overwrite_the_results_of_the_first(name):
     op, arrays = CASES[name][0], inputs_of(name, "float32")
     if getattr(op, "destroy_map", None):
         return
@@ -250,7 +250,7 @@ def test_a_second_call_leaves_the_results_of_the_first(name):
 
 
 def has_gradient(name):
-    """Say whether the Op of a case has a gradient, and inputs that are few enough to try each number."""
+    """Return True if the Op of a case has a gradient, and inputs small enough to perturb each element."""
     sizes = [array.size for array in inputs_of(name, "float64")]
     return "L_op" in type(CASES[name][0]).__dict__ and min(sizes) > 0 and sum(sizes) < 1000
 
@@ -278,7 +278,7 @@ def test_gradients_agree_with_finite_differences(name, float64):
     [f"{name} (5, 7)" for name in FORMULAS]
     + ["maxout", "softmax", "matmul 00 5 7 3", f"pool {POOLS[0]}", f"Convolve {CONVOLUTIONS[0]}"],
 )
-def test_nan_is_not_lost(name):
+def test_nan_propagates(name):
     op, arrays = CASES[name][0], inputs_of(name, "float32")
     for index in np.ndindex(arrays[0].shape[:2]):
         poisoned = arrays[0].copy()
@@ -287,14 +287,14 @@ def test_nan_is_not_lost(name):
 
 
 @by_kernels
-def test_results_do_not_depend_on_where_arrays_begin():
+def test_results_do_not_depend_on_the_alignment_of_arrays():
     for name in ["matmul 00 128 40 65", f"Convolve {CONVOLUTIONS[1]}", f"ConvolveFilters {CONVOLUTIONS[2]}"]:
         op, results = CASES[name][0], set()
         for offset in (0, 4, 8, 20):
             arrays = []
             for array in inputs_of(name, "float32"):
-                room = memory.empty((array.nbytes + 64,), "uint8")
-                arrays.append(room[offset : offset + array.nbytes].view("float32").reshape(array.shape))
+                buffer = memory.empty((array.nbytes + 64,), "uint8")
+                arrays.append(buffer[offset : offset + array.nbytes].view("float32").reshape(array.shape))
                 arrays[-1][...] = array
             results.add(computed(op, arrays)[0].tobytes())
         assert len(results) == 1, name
@@ -302,7 +302,7 @@ def test_results_do_not_depend_on_where_arrays_begin():
 
 @by_kernels
 @pytest.mark.parametrize("name", ["prelu_shelf gradient (700, 50)", "maxout images gradient", "dropout (128, 400)"])
-def test_our_sums_do_not_depend_on_the_number_of_threads(name):
+def test_sums_in_kernels_do_not_depend_on_the_number_of_threads(name):
     op, arrays = CASES[name][0], inputs_of(name, "float32")
     found = set()
     try:
@@ -315,22 +315,22 @@ def test_our_sums_do_not_depend_on_the_number_of_threads(name):
 
 
 @by_kernels
-def test_matrices_that_do_not_fit_are_refused():
+def test_matrices_of_incompatible_shapes_are_refused():
     a, b = tensor.fmatrix(), tensor.fmatrix()
     run = engine.function([a, b], matmul(a, b))
-    with pytest.raises(ValueError, match="matrices that do not fit"):
+    with pytest.raises(ValueError, match="need equal inner dimensions"):
         run(np.ones((2, 3), "float32"), np.ones((4, 2), "float32"))
 
 
 @by_kernels
-def test_labels_that_are_no_classes_are_refused():
+def test_labels_out_of_range_are_refused():
     x, y = tensor.fmatrix(), tensor.ivector()
     run = engine.function([x, y], mean_nll(softmax(x), y))
-    with pytest.raises(RuntimeError, match="a label is no class number"):
+    with pytest.raises(RuntimeError, match="need labels from 0 to 2"):
         run(np.ones((2, 3), "float32"), np.array([0, 3], "int32"))
 
 
-def test_probabilities_of_other_making_have_a_likelihood_too():
+def test_mean_nll_of_probabilities_that_are_not_from_softmax():
     p, y = tensor.fmatrix(), tensor.ivector()
     found = engine.function([p, y], mean_nll(p, y))(np.array([[0.25, 0.75]], "float32"), np.array([1], "int32"))
     np.testing.assert_allclose(found, -np.log(0.75), rtol=1e-6)

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from arignote import engine
+from arignote import engine, native
 from arignote.engine import tensor
 from arignote.ops import activate, dropout
-from arignote.ops.dropout import ActivateDropout, Dropout, philox, random_words
+from arignote.ops.dropout import ActivateDropout, Dropout
 
 KEY = np.array([123, 4567])
 
 
 def compiled(dtype, fraction=0.3):
-    """Return a function of an array and a position: the dropped array, and the gradient of its weighted sum."""
+    """Return a compiled function that applies dropout, and computes the gradient of the weighted sum of its output."""
     x = tensor.TensorType(dtype, (False, False))("x")
     weights = tensor.TensorType(dtype, (False, False))("weights")
     position = tensor.lvector("position")
@@ -18,26 +18,10 @@ def compiled(dtype, fraction=0.3):
     return engine.function([x, weights, position], [y, engine.grad((y * weights).sum(), x)])
 
 
-@pytest.mark.parametrize(
-    ("counter", "key", "words"),
-    [  # the vectors that the authors of Philox published with their library
-        ([0] * 4, [0] * 2, ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]),
-        ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, ["408f276d", "41c83b0e", "a20bc7c6", "6d5451fd"]),
-        (
-            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
-            [0xA4093822, 0x299F31D0],
-            ["d16cfe09", "94fdcceb", "5001e420", "24126ea1"],
-        ),
-    ],
-)
-def test_philox_gives_the_published_numbers(counter, key, words):
-    found = philox(np.array(key, np.uint32), np.array(counter, np.uint32)[:, np.newaxis])
-    assert [f"{word:08x}" for word in found[:, 0]] == words
-
-
+@pytest.mark.skipif(not native.available(), reason="compares kernels")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(128, 400), (3, 7), (1, 64), (5, 13), (0, 4)])
-def test_kernel_and_numpy_agree_to_the_bit(dtype, shape):
+def test_kernel_and_numpy_agree_bit_for_bit(dtype, shape):
     x = np.random.default_rng(1).normal(size=shape).astype(dtype)
     inputs = x, np.float64(0.3), KEY, np.array([1, 2, 3])
     cell = [None]
@@ -45,16 +29,16 @@ def test_kernel_and_numpy_agree_to_the_bit(dtype, shape):
     assert cell[0].tobytes() == Dropout().reference(*inputs)[0].tobytes()
 
 
-def test_with_an_activation_the_same_units_are_dropped():
+def test_fused_dropout_drops_the_same_units():
     z = tensor.fmatrix()
     position = tensor.lvector()
     activated = activate("prelu", z, np.zeros(70, "float32"), np.full(70, 0.25, "float32"))
     fused = dropout(activated, np.float64(0.3), KEY, position)
-    apart = Dropout()(activated, np.float64(0.3), KEY, position)
+    separate = Dropout()(activated, np.float64(0.3), KEY, position)
     assert type(fused.owner.op) is ActivateDropout
     x = np.random.default_rng(0).normal(size=(50, 70)).astype("float32")
-    one, other = engine.function([z, position], [fused, apart])(x, [4, 5, 6])
-    assert one.tobytes() == other.tobytes()
+    first, second = engine.function([z, position], [fused, separate])(x, [4, 5, 6])
+    assert first.tobytes() == second.tobytes()
 
 
 def test_gradient_uses_the_same_mask(quick):
@@ -64,7 +48,7 @@ def test_gradient_uses_the_same_mask(quick):
     np.testing.assert_array_equal(gradient, weights * y)
 
 
-def test_values_that_stay_are_scaled_and_the_fraction_is_kept():
+def test_kept_values_are_scaled_and_the_fraction_is_right():
     x = np.full((400, 500), 2.0, "float32")
     y, _ = compiled("float32", 0.3)(x, x, [0, 0, 0])
     assert set(np.unique(y)) == {np.float32(0), np.float32(2.0) * np.float32(1 / 0.7)}
@@ -73,22 +57,15 @@ def test_values_that_stay_are_scaled_and_the_fraction_is_kept():
 
 
 @pytest.mark.parametrize("position", [[1, 0, 0], [0, 1, 0], [0, 0, 1]])
-def test_every_position_has_a_mask_of_its_own(position, quick):
+def test_every_position_has_a_different_mask(position, quick):
     x = np.ones((40, 50), "float32")
     run = compiled("float32", 0.5)
-    here, there = run(x, x, [0, 0, 0])[0], run(x, x, position)[0]
-    # Independent masks agree on half of 2000 units, give or take 22 or so.
-    assert abs((here == there).sum() - 1000) < 100
+    first, second = run(x, x, [0, 0, 0])[0], run(x, x, position)[0]
+    # Independent masks agree on half of 2000 units, with a standard deviation of 22.
+    assert abs((first == second).sum() - 1000) < 100
 
 
-def test_mask_ignores_the_order_in_memory():
+def test_mask_does_not_depend_on_the_memory_layout():
     x = np.asfortranarray(np.random.default_rng(0).normal(size=(6, 9)).astype("float32"))
     run = compiled("float32")
     np.testing.assert_array_equal(run(x, x, [4, 5, 6])[0], run(np.ascontiguousarray(x), x, [4, 5, 6])[0])
-
-
-def test_words_are_uniform():
-    words = random_words(KEY, [0, 0, 0], 64_000)
-    counts = np.bincount(words >> 28, minlength=16)
-    # chi-squared with 15 degrees of freedom: 99.9 % lie below 37.7
-    assert ((counts - 4000) ** 2 / 4000).sum() < 37.7

@@ -5,7 +5,7 @@ from arignote.engine import tensor
 from arignote.ops.matmul import MatMul
 
 
-def test_products_in_layers_of_users_are_computed_by_the_kernel_too():
+def test_dot_in_custom_layers_is_computed_by_the_kernel():
     a, b = tensor.fmatrix(), tensor.fmatrix()
     loss = (tensor.dot(a, b) ** 2).sum()
     run = engine.function([a, b], [loss, engine.grad(loss, a)])
@@ -15,7 +15,7 @@ def test_products_in_layers_of_users_are_computed_by_the_kernel_too():
     np.testing.assert_allclose(run(x, y)[1], 2 * (x @ y) @ y.T, rtol=1e-4)
 
 
-def test_other_products_stay_with_the_engine():
+def test_other_products_are_computed_by_the_engine():
     for a, b in [(tensor.dmatrix(), tensor.dmatrix()), (tensor.fmatrix(), tensor.fvector())]:
         ops = [type(node.op) for node in engine.function([a, b], tensor.dot(a, b)).compiled.maker.fgraph.toposort()]
         assert MatMul not in ops

@@ -21,6 +21,6 @@ def test_pooling_before_the_activation_changes_nothing(name):
         loss = (pooled * weights).sum()
         outputs = [pooled, *engine.grad(loss, variables)]
         values.append(engine.function(variables, outputs)(z, *per_channel))
-    for one, other in zip(*values, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    for actual, expected in zip(*values, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(values[0][0], values[1][0])

@@ -11,7 +11,7 @@ def parts():
     return files.read_pickle(sample_data.mnist)
 
 
-def test_has_the_form_that_was_promised(parts):
+def test_has_the_documented_format(parts):
     assert isinstance(parts, tuple)
     for (X, y), n in zip(parts, (50_000, 10_000, 10_000), strict=True):
         assert X.shape == (n, 784) and X.dtype == np.float32 and (X.min(), X.max()) == (0, 1)
@@ -19,7 +19,7 @@ def test_has_the_form_that_was_promised(parts):
 
 
 def test_is_mnist(parts):
-    # the first labels, and the numbers of each digit, that everybody knows of MNIST
+    # the well-known first labels and digit counts of MNIST
     assert parts[0][1][:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert parts[2][1][:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     train = np.concatenate([parts[0][1], parts[1][1]])

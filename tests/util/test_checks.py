@@ -13,13 +13,13 @@ def test_whole_numbers(value):
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, "3", None, math.nan, math.inf, [3]])
-def test_what_is_no_whole_number(value):
+def test_values_that_are_not_integers_are_refused(value):
     with pytest.raises(ValueError, match="need a whole number of 1 or more; try n=10"):
         checks.whole_number(value, "n")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "0.5", None, True, -0.1, 1.0])
-def test_what_is_no_fraction(value):
+def test_values_that_are_not_fractions_are_refused(value):
     with pytest.raises(ValueError, match="need a finite number of at least 0 and less than 1; try p=0.5"):
         checks.number(value, "p", least=0, below=1)
 
@@ -34,4 +34,4 @@ def test_pairs():
 def test_suggestions():
     assert checks.suggestion("prelu_shelve", ["prelu", "prelu_shelf"]).startswith('try "prelu_shelf"')
     assert checks.suggestion("fclayer", ["FCLayer", "ConvLayer"]).startswith('try "FCLayer"')
-    assert checks.suggestion("zzz", ["a", "b"]) == "try one of those known: a, b"
+    assert checks.suggestion("zzz", ["a", "b"]) == "try a valid name (known: a, b)"

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-SAY = """
+PROGRAM = """
 import logging
 from arignote.util import netlog
 {}
@@ -10,19 +10,19 @@ logging.getLogger("arignote.x").info("seen")
 """
 
 
-def said(setup):
-    return subprocess.run([sys.executable, "-c", SAY.format(setup)], capture_output=True, text=True).stderr
+def stderr_of(setup):
+    return subprocess.run([sys.executable, "-c", PROGRAM.format(setup)], capture_output=True, text=True).stderr
 
 
-def test_a_plain_script_sees_what_goes_on():
-    assert said("pass").endswith(" seen\n")
+def test_a_script_without_logging_configuration_shows_messages():
+    assert stderr_of("pass").endswith(" seen\n")
 
 
-def test_a_program_that_set_up_logging_decides_for_itself():
-    assert said("logging.basicConfig(level='WARNING')") == ""
-    assert said("logging.basicConfig(level='INFO', format='mine %(message)s')") == "mine seen\n"
-    assert said("logging.getLogger('arignote').setLevel('ERROR')") == ""
+def test_a_logging_configuration_of_the_program_takes_precedence():
+    assert stderr_of("logging.basicConfig(level='WARNING')") == ""
+    assert stderr_of("logging.basicConfig(level='INFO', format='mine %(message)s')") == "mine seen\n"
+    assert stderr_of("logging.getLogger('arignote').setLevel('ERROR')") == ""
 
 
-def test_twice_is_once():
-    assert said("netlog.ensure_visible()").count("seen") == 1
+def test_messages_are_not_duplicated():
+    assert stderr_of("netlog.ensure_visible()").count("seen") == 1

@@ -1,4 +1,4 @@
-"""Plots: that they show the numbers, and are written."""
+"""Plots show the right numbers, and are written to files."""
 
 import numpy as np
 import pytest
@@ -21,13 +21,13 @@ def trained(quick, blobs):
 
 @pytest.fixture
 def images():
-    """Return a conv net that is not trained, images and labels."""
+    """Return an untrained conv net, images and labels."""
     rng = np.random.default_rng(0)
     classifier = NNClassifier(define_cnn(1, 10, [(20, 3, 2)], [8], n_classes=4), name="Small", rng=0)
     return classifier, rng.random((40, 1, 10, 10)), rng.integers(4, size=40)
 
 
-def require_picture(path):
+def check_png(path):
     assert path.read_bytes()[:4] == b"\x89PNG"
 
 
@@ -36,10 +36,10 @@ def test_learning_curves_show_the_history(trained, tmp_path):
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert lines["valid nll"].get_ydata().tolist() == trained.trainer.curve("valid_nll")[1]
     assert (axes.get_title(), axes.get_xlabel()) == ("Mine", "epoch")
-    require_picture(tmp_path / "curves.png")
+    check_png(tmp_path / "curves.png")
 
 
-def test_losses_within_one_power_of_ten_are_labelled(trained):
+def test_losses_within_one_power_of_ten_have_tick_labels(trained):
     trained.trainer.history = [{"epoch": i + 1.0, "train_nll": 0.9 - 0.1 * i} for i in range(7)]
     axes = plotting.learning_curves(trained)
     axes.figure.canvas.draw()
@@ -48,15 +48,15 @@ def test_losses_within_one_power_of_ten_are_labelled(trained):
     assert len([text for text in shown if text]) >= 2
 
 
-def test_rates_show_each_step(trained, tmp_path):
+def test_training_rates_show_each_step(trained, tmp_path):
     axes = plotting.training_rates(trained, tmp_path / "rates.png")
     (line,) = axes.get_lines()
     np.testing.assert_allclose(line.get_ydata(), [0.1, 0.1, 0.05, 0.025])
     assert line.get_xdata().tolist() == [0, 1, 2, 3]
-    require_picture(tmp_path / "rates.png")
+    check_png(tmp_path / "rates.png")
 
 
-def test_a_checkpoint_will_do(trained, tmp_path):
+def test_a_checkpoint_can_be_plotted(trained, tmp_path):
     files.checkpoint_write(tmp_path / "mine", trained)
     assert plotting.learning_curves(tmp_path / "mine").get_title() == "Mine"
 
@@ -67,11 +67,11 @@ def test_filters_are_weights_as_images(images, tmp_path):
     weights = classifier.params["conv1.W"].get_value()
     largest = np.sort(np.argsort(-(weights**2).sum(axis=(1, 2, 3)))[:4])
     shown = np.asarray(axes.images[0].get_array().filled(np.nan))
-    # Each weight of the 3 x 3 is a square of 8 points; a line lies between the filters.
+    # Each weight of the 3 x 3 is a square of 8 points; filters are separated by a line.
     assert shown.shape == (49, 49)
     np.testing.assert_array_equal(shown[:24, :24], np.kron(weights[largest[0], 0], np.ones((8, 8))))
     np.testing.assert_array_equal(shown[25:, 25:], np.kron(weights[largest[3], 0], np.ones((8, 8))))
-    require_picture(tmp_path / "filters.png")
+    check_png(tmp_path / "filters.png")
 
 
 def test_filters_of_dense_layers_on_images(quick):
@@ -86,22 +86,22 @@ def test_activations_have_a_row_for_each_layer_of_images(images, tmp_path):
     rows = plotting.activations(classifier, X[0], tmp_path / "activations.png", n_maps=6)
     assert [axes.get_title(loc="left").split()[0] for axes in rows] == ["input", "conv1", "pool1"]
     np.testing.assert_allclose(np.asarray(rows[0].images[0].get_array())[:20:2, :20:2], X[0, 0], rtol=1e-6)
-    require_picture(tmp_path / "activations.png")
+    check_png(tmp_path / "activations.png")
 
 
-def test_a_network_without_images_has_no_activations_to_show(trained, blobs):
+def test_a_network_without_image_layers_is_refused(trained, blobs):
     with pytest.raises(ValueError, match="need convolutions"):
         plotting.activations(trained, blobs[0][0])
 
 
-def test_the_confusion_matrix_counts(trained, blobs, tmp_path):
+def test_the_confusion_matrix_shows_counts(trained, blobs, tmp_path):
     X, y = blobs
     axes = plotting.confusion_matrix(trained, X, y, tmp_path / "confusion.png")
     counted = sum(int(text.get_text()) for text in axes.texts)
-    right = sum(int(text.get_text()) for text in axes.texts if text.get_position()[0] == text.get_position()[1])
+    correct = sum(int(text.get_text()) for text in axes.texts if text.get_position()[0] == text.get_position()[1])
     assert counted == len(y)
-    assert right == round(trained.score(X, y) * len(y))
-    require_picture(tmp_path / "confusion.png")
+    assert correct == round(trained.score(X, y) * len(y))
+    check_png(tmp_path / "confusion.png")
 
 
 def test_the_most_wrong_come_first(images, tmp_path):
@@ -111,10 +111,10 @@ def test_the_most_wrong_come_first(images, tmp_path):
     rows = [int(axes.get_title().split("row ")[1]) for axes in grid if axes.get_title()]
     np.testing.assert_array_equal(rows, np.argsort(probabilities, kind="stable")[:5])
     np.testing.assert_allclose(grid[0].images[0].get_array(), X[rows[0], 0])
-    require_picture(tmp_path / "wrong.png")
+    check_png(tmp_path / "wrong.png")
 
 
-def test_what_was_not_trained_has_no_curves():
+def test_untrained_classifiers_have_no_curves():
     for draw in (plotting.learning_curves, plotting.training_rates):
-        with pytest.raises(ValueError, match="was not trained yet"):
+        with pytest.raises(ValueError, match="has not been trained"):
             draw(NNClassifier(MLP, n_in=5))

@@ -21,7 +21,7 @@ def test_streams_are_the_same_in_every_process():
     assert results == {f"{streams.generator(3, 'x', 4).integers(2**60)}\n".encode()}
 
 
-def test_the_global_generator_is_left_alone():
+def test_the_global_generator_is_not_used():
     before = np.random.get_state()[1].copy()
     streams.generator(1, "a").normal(size=10)
     streams.as_seed(None)

@@ -1,1 +1,1 @@
-"""HDF5 files: what lies in them (find, layouts, panels), how they are read (reader) and written (writer)."""
+"""HDF5 files: finding tables (find), their layouts (layouts, panels), the reader (reader) and the writer (writer)."""

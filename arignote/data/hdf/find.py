@@ -1,8 +1,8 @@
-"""What is in an HDF5 file: its tables, and the layout of each.
+"""Finding the tables of an HDF5 file, and the layout of each.
 
-The files may come from anybody. They are read through h5py, which runs nothing; attributes that pandas stores as
-pickles are opened by :mod:`arignote.data.unpickle`; links that lead out of the file are not followed; and shapes are
-looked at before memory is taken for them.
+Files may come from untrusted sources. They are read with h5py, which executes no code from them; attributes that pandas
+stores as pickles are loaded by :mod:`arignote.data.unpickle`; external links are not followed; and shapes are checked
+before memory is allocated.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arignote.data import journal, storage
-from arignote.data.hdf.attributes import HDFError, dataset_in, h5py, naming, require_fitting, text
+from arignote.data.hdf.attributes import HDFError, check_row_size, error_context, get_dataset, h5py, to_string
 from arignote.data.hdf.layouts import (
     ArrayLayout,
     ColumnsLayout,
@@ -34,7 +34,7 @@ LAYOUTS = {
     "series": FixedSeriesLayout,
     "wide": FixedPanelLayout,
 }
-"""The attribute pandas_type -> the layout."""
+"""The attribute pandas_type -> the layout class."""
 
 
 def open_file(name: str | Path, cache_bytes: int = 2**23) -> "h5py.File":
@@ -44,7 +44,7 @@ def open_file(name: str | Path, cache_bytes: int = 2**23) -> "h5py.File":
     ----------
     name : str or Path
     cache_bytes : int, optional
-        Memory for unpacked chunks of each dataset; one that does not hold a chunk has it unpacked for every batch.
+        Size of the chunk cache of each dataset. Chunks that do not fit are decompressed again for every batch.
     """
     if h5py is None:
         raise ImportError(f"got the HDF5 file {str(name)!r}; need h5py to read it; try: pip install 'arignote[hdf5]'")
@@ -55,13 +55,13 @@ def open_file(name: str | Path, cache_bytes: int = 2**23) -> "h5py.File":
         return h5py.File(name, "r", rdcc_nbytes=cache_bytes, rdcc_nslots=10007, rdcc_w0=1.0)
     except OSError as error:
         raise HDFError(
-            f"{name}: got a file that is not HDF5, or is damaged ({error}); need a whole one; try a copy"
+            f"{name}: got a file that is not HDF5, or is damaged ({error}); need an intact HDF5 file; try another copy"
         ) from error
 
 
 def find_tables(file: "h5py.File") -> dict[str, str]:
-    """Return the tables of a file that might be read: name -> what it is, in words."""
-    with naming("looking for tables"):
+    """Return the readable tables of a file: a dict from name to description."""
+    with error_context("searching for tables"):
         return {name: description for name in _nodes(file, "") if (description := _describe(file[name]))}
 
 
@@ -69,14 +69,14 @@ def _describe(node: Any) -> str | None:
     if isinstance(node, h5py.Dataset):
         readable = node.shape and (node.dtype.names or node.dtype.kind in "buif")
         return f"{node.shape[0]} rows of shape {node.shape[1:]}" if readable else None
-    kind = text(node.attrs.get("pandas_type"))
+    kind = to_string(node.attrs.get("pandas_type"))
     if kind not in LAYOUTS:
         return None
-    return f"{kind}, {dataset_in(node, 'table').shape[0]} records" if "table" in node else kind
+    return f"{kind}, {get_dataset(node, 'table').shape[0]} records" if "table" in node else kind
 
 
 def _nodes(group: "h5py.Group", prefix: str, depth: int = 8) -> Iterator[str]:
-    """Iterate over the names of all datasets and pandas objects, in the file itself."""
+    """Iterate over the names of all datasets and pandas objects, without following links."""
     for key in sorted(group):
         if key.startswith("_i_") or not isinstance(group.get(key, getlink=True), h5py.HardLink):
             continue
@@ -88,7 +88,7 @@ def _nodes(group: "h5py.Group", prefix: str, depth: int = 8) -> Iterator[str]:
 
 
 def choose_tables(tables: dict[str, str]) -> tuple[str | None, str | None]:
-    """Return the names of the tables of features and of labels, each None unless the choice is clear.
+    """Return the names of the tables of features and of labels, each None if it is ambiguous.
 
     Examples
     --------
@@ -98,18 +98,18 @@ def choose_tables(tables: dict[str, str]) -> tuple[str | None, str | None]:
     (None, None)
     """
     names = list(tables)
-    usual = {kind: [n for n in names if _last(n) in known] for kind, known in _USUAL.items()}
-    labels = usual["labels"][0] if len(usual["labels"]) == 1 and len(names) > 1 else None
+    matching = {kind: [n for n in names if _basename(n) in known] for kind, known in _CONVENTIONAL_NAMES.items()}
+    labels = matching["labels"][0] if len(matching["labels"]) == 1 and len(names) > 1 else None
     others = [name for name in names if name != labels]
     if len(others) == 1:
         return others[0], labels
-    return (usual["features"][0] if len(usual["features"]) == 1 else None), labels
+    return (matching["features"][0] if len(matching["features"]) == 1 else None), labels
 
 
-_USUAL = {"labels": LABEL_NAMES, "features": FEATURE_NAMES}
+_CONVENTIONAL_NAMES = {"labels": LABEL_NAMES, "features": FEATURE_NAMES}
 
 
-def _last(name: str) -> str:
+def _basename(name: str) -> str:
     return name.rpartition("/")[2].lower()
 
 
@@ -121,24 +121,24 @@ def find_layout(file: "h5py.File", table: str, index: Any = None) -> "Layout":
     file : h5py.File
     table : str
     index : object, optional
-        What `Layout.index` of an earlier layout of this table was; spares a look through the table.
+        `Layout.index` of an earlier layout of this table, which saves a scan of the table.
 
     Raises
     ------
     HDFError
-        If there is no such table, or it cannot be read; the message does not say which file, and names the table.
+        If there is no such table, or it cannot be read. The message names the table, but not the file.
     """
     node = _walk(file, table)
-    with naming(f"table {table!r}"):
+    with error_context(f"table {table!r}"):
         layout = _layout_of(node, index)
-        require_fitting(layout.shape, layout.dtype)
+        check_row_size(layout.shape, layout.dtype)
     if layout.n_rows == 0:
         raise HDFError(f"table {table!r}: got an empty table; need at least one row; try another one")
     return layout
 
 
 def _walk(file: "h5py.File", table: str) -> Any:
-    """Return a node by its name, without following a link out of the file."""
+    """Return a node by its name, without following links."""
     node = file
     for key in table.strip("/").split("/"):
         link = node.get(key, getlink=True) if isinstance(node, h5py.Group) else None
@@ -154,7 +154,7 @@ def _walk(file: "h5py.File", table: str) -> Any:
 def _layout_of(node: Any, index: Any) -> "Layout":
     if isinstance(node, h5py.Dataset):
         return ColumnsLayout(node) if node.dtype.names else ArrayLayout(node)
-    kind = text(node.attrs.get("pandas_type"))
+    kind = to_string(node.attrs.get("pandas_type"))
     if kind not in LAYOUTS:
         raise HDFError(f"got a group{f' of pandas type {kind!r}' if kind else ''}; need a dataset, a frame or a panel")
     return LAYOUTS[kind](node, index) if LAYOUTS[kind] is PanelLayout else LAYOUTS[kind](node)

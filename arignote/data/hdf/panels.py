@@ -1,4 +1,4 @@
-"""The Panel and Panel4D tables of pandas 0.x, which no pandas of today can read."""
+"""The Panel and Panel4D tables of pandas 0.x, which current versions of pandas cannot read."""
 
 import math
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import numpy as np
 
 from arignote.data.hdf.attributes import (
     HDFError,
-    as_texts,
-    dataset_in,
+    check_numeric,
+    check_plain_values,
+    get_dataset,
     h5py,
-    require_numbers,
-    require_values,
-    stored,
+    read_attribute,
+    to_strings,
 )
 from arignote.data.hdf.layouts import Layout
 
@@ -20,15 +20,15 @@ SCAN_BYTES = 2**25
 
 
 class PanelLayout(Layout):
-    """A Panel or Panel4D that pandas 0.x wrote as a table: a record for each combination of the index axes.
+    """A Panel or Panel4D in the table format of pandas 0.x: one record for each combination of the index axes.
 
-    An example is all that stands under one label of the first index axis, in the order in which these labels first
-    occur. The values are placed by the labels of the other index axes, in increasing order, in whatever order the
-    records come.
+    An example consists of all records with the same label of the first index axis; examples are in the order of the
+    first occurrence of their labels. The values of an example are sorted by the labels of the other index axes,
+    independently of the order of the records.
     """
 
     def __init__(self, group: "h5py.Group", index: "PanelIndex | None" = None):
-        table = dataset_in(group, "table")
+        table = get_dataset(group, "table")
         super().__init__([table])
         self.items: list[str] = []
         self._find_axes(group, table)
@@ -42,17 +42,17 @@ class PanelLayout(Layout):
         )
 
     def _find_axes(self, group: "h5py.Group", table: "h5py.Dataset") -> None:
-        """Read which columns are the index axes, and which axis is laid along the columns."""
+        """Determine which columns are the index axes, and which axis is stored along the columns."""
         if "index_cols" in group.attrs:
-            index = [(int(axis), str(name)) for axis, name in stored(group, "index_cols")]
-            ((item_axis, items),) = stored(group, "non_index_axes")
-            self._value_fields = [str(name) for name in stored(group, "values_cols")]
+            index = [(int(axis), str(name)) for axis, name in read_attribute(group, "index_cols")]
+            ((item_axis, items),) = read_attribute(group, "non_index_axes")
+            self._value_fields = [str(name) for name in read_attribute(group, "values_cols")]
         else:  # before pandas 0.10
             index, item_axis = [(1, "index"), (2, "column")], 0
-            items = stored(table, "fields", None)
-            items = stored(group, "fields") if items is None else items
+            items = read_attribute(table, "fields", None)
+            items = read_attribute(group, "fields") if items is None else items
             self._value_fields = ["values"]
-        self.items, self._item_axis = as_texts(items), int(item_axis)
+        self.items, self._item_axis = to_strings(items), int(item_axis)
         self._columns = dict(index)
         self._example_axis = index[0][0]
         self._n_axes = len(index) + 1
@@ -62,36 +62,38 @@ class PanelLayout(Layout):
             )
         missing = [name for name in [*self._columns.values(), *self._value_fields] if name not in table.dtype.names]
         if missing:
-            raise HDFError(f"got no column {missing[0]!r} in the table; need a whole one; try writing it anew")
+            raise HDFError(f"got no column {missing[0]!r} in the table; need a complete one; try writing it again")
 
     def _find_blocks(self, table: "h5py.Dataset") -> None:
-        """Find out which items lie in which column of values."""
-        self._places: dict[str, np.ndarray] = {}
-        where = {name: i for i, name in enumerate(self.items)}
+        """Determine which items each column of values contains."""
+        self._positions: dict[str, np.ndarray] = {}
+        position = {name: i for i, name in enumerate(self.items)}
         for field in self._value_fields:
             older = field.replace("values_block_", "values_")
-            kind = stored(table, f"{field}_kind", stored(table, f"{older}_kind", None))
-            names = self.items if kind is None else as_texts(kind)
+            kind = read_attribute(table, f"{field}_kind", read_attribute(table, f"{older}_kind", None))
+            names = self.items if kind is None else to_strings(kind)
             dtype = table.dtype[field]
-            require_numbers(dtype, f"the items {', '.join(names)[:100]!r}")
-            require_values(table, field, names)
+            check_numeric(dtype, f"the items {', '.join(names)[:100]!r}")
+            check_plain_values(table, field, names)
             if math.prod(dtype.shape) != len(names):
-                raise HDFError(f"got {math.prod(dtype.shape)} values in {field!r} for the items {names!r:.200}")
-            self._places[field] = np.array([where[name] for name in names])
-        placed = np.concatenate(list(self._places.values()))
-        if sorted(placed.tolist()) != list(range(len(self.items))):
-            raise HDFError(f"got values for {len(placed)} of the {len(self.items)} items; need each once")
+                raise HDFError(
+                    f"got {math.prod(dtype.shape)} values in {field!r} for the items {names!r:.200}; need one for each"
+                )
+            self._positions[field] = np.array([position[name] for name in names])
+        found = np.concatenate(list(self._positions.values()))
+        if sorted(found.tolist()) != list(range(len(self.items))):
+            raise HDFError(f"got values for {len(found)} of the {len(self.items)} items; need each once")
         self.dtype = np.result_type(*(table.dtype[field].base for field in self._value_fields))
 
     def _scan(self, table: "h5py.Dataset") -> "PanelIndex":
-        """Look through the index columns once; note where each example lies."""
+        """Scan the index columns once to locate the records of each example."""
         example_column = self._columns[self._example_axis]
         others = {axis: name for axis, name in self._columns.items() if axis != self._example_axis}
         levels = {axis: np.empty(0, table.dtype[name]) for axis, name in others.items()}
         firsts, labels, previous = [np.empty(0, np.int64)], [np.empty(0, table.dtype[example_column])], None
-        n_at_once = max(1, SCAN_BYTES // table.dtype.itemsize)
-        for start in range(0, table.shape[0], n_at_once):
-            records = table[start : start + n_at_once]
+        chunk_size = max(1, SCAN_BYTES // table.dtype.itemsize)
+        for start in range(0, table.shape[0], chunk_size):
+            records = table[start : start + chunk_size]
             column = records[example_column]
             changes = np.flatnonzero(column[1:] != column[:-1]) + 1
             if column[0] != previous:
@@ -106,25 +108,25 @@ class PanelLayout(Layout):
     def read(self, first, last):
         levels = self.index.levels
         records = self._records(self.index.runs[self.index.starts[first] : self.index.starts[last]])
-        n, n_places = last - first, math.prod(len(level) for level in levels.values())
-        place = np.repeat(np.arange(n), n_places)
+        n, n_cells = last - first, math.prod(len(level) for level in levels.values())
+        cell = np.repeat(np.arange(n), n_cells)
         for axis in sorted(levels):
-            place = place * len(levels[axis]) + np.searchsorted(levels[axis], records[self._columns[axis]])
-        self._require_each_place(place, n_places, first, n)
-        values = np.empty((n * n_places, len(self.items)), self.dtype)
-        for field, items in self._places.items():
+            cell = cell * len(levels[axis]) + np.searchsorted(levels[axis], records[self._columns[axis]])
+        self._check_complete(cell, n_cells, first, n)
+        values = np.empty((n * n_cells, len(self.items)), self.dtype)
+        for field, items in self._positions.items():
             block = records[field].reshape(len(records), -1)
             if len(items) == len(self.items) and (items == np.arange(len(items))).all():
-                values[place] = block
+                values[cell] = block
             else:
-                values[place[:, np.newaxis], items] = block
-        # so far (row, the other axes in order, item): the items go to their own axis
+                values[cell[:, np.newaxis], items] = block
+        # move the last axis, the items, from (row, other axes, item) to its position
         values = values.reshape(n, *(len(levels[axis]) for axis in sorted(levels)), len(self.items))
-        to = 1 + sum(axis < self._item_axis for axis in levels)
-        return np.ascontiguousarray(np.moveaxis(values, -1, to))
+        destination = 1 + sum(axis < self._item_axis for axis in levels)
+        return np.ascontiguousarray(np.moveaxis(values, -1, destination))
 
     def _records(self, runs: np.ndarray) -> np.ndarray:
-        """Return the records of some runs, one after the other; read at once where they lie close together."""
+        """Return the concatenated records of some runs; read them in one piece if they are close together."""
         table, ends = self.datasets[0], runs.sum(axis=1)
         if (runs[1:, 0] == ends[:-1]).all():
             return table[runs[0, 0] : ends[-1]]
@@ -135,23 +137,23 @@ class PanelLayout(Layout):
         return np.concatenate([table[start:end] for start, end in zip(runs[:, 0], ends, strict=True)])
 
     @staticmethod
-    def _require_each_place(place: np.ndarray, n_places: int, first: int, n: int) -> None:
-        """Refuse an example in which a record occurs twice, and another one never."""
-        seen = np.zeros(n * n_places, bool)
-        seen[place] = True
+    def _check_complete(cell: np.ndarray, n_cells: int, first: int, n: int) -> None:
+        """Refuse an example in which one record occurs twice and another one is missing."""
+        seen = np.zeros(n * n_cells, bool)
+        seen[cell] = True
         if not seen.all():
-            row = first + int((~seen).argmax()) // n_places
-            raise HDFError(f"got two records for one place in row {row}; need one; try writing the table anew")
+            row = first + int((~seen).argmax()) // n_cells
+            raise HDFError(f"got two records for one element of row {row}; need one; try writing the table again")
 
 
 @dataclass
 class PanelIndex:
-    """Where the examples of a Panel table lie.
+    """The location of the examples in a Panel table.
 
     Attributes
     ----------
     runs : int array, shape (n_runs, 2)
-        Records of one example that lie together: the first one, and how many. Sorted by example.
+        Consecutive records of one example: the first one and their number. Sorted by example.
     starts : int array, shape (n_examples + 1,)
         The first run of each example.
     levels : dict of int to array
@@ -164,30 +166,30 @@ class PanelIndex:
 
 
 def index_runs(first: np.ndarray, label: np.ndarray, n_records: int, levels: dict[int, np.ndarray]) -> PanelIndex:
-    """Sort runs by example. Examples are numbered as their labels first occur.
+    """Sort runs by example. Examples are numbered in the order of the first occurrence of their labels.
 
     Parameters
     ----------
     first : int array
         The first record of each run.
     label : array
-        The label of its example.
+        The label of the example of each run.
     n_records : int
-        The number of all records.
+        The total number of records.
     levels : dict of int to array
     """
-    labels, at, which = np.unique(label, return_index=True, return_inverse=True)
+    labels, first_run, inverse = np.unique(label, return_index=True, return_inverse=True)
     rank = np.empty(len(labels), np.int64)
-    rank[np.argsort(at)] = np.arange(len(labels))
-    example, count = rank[which], np.diff(np.append(first, n_records))
+    rank[np.argsort(first_run)] = np.arange(len(labels))
+    example, count = rank[inverse], np.diff(np.append(first, n_records))
     per_example = np.bincount(example, count, len(labels)).astype(np.int64)
     needed = math.prod(len(level) for level in levels.values())
     if (per_example != needed).any():
         row = int((per_example != needed).argmax())
-        label = labels[np.argsort(at)].tolist()[row]
+        label = labels[np.argsort(first_run)].tolist()[row]
         raise HDFError(
             f"got {per_example[row]} records in row {row}, labelled {label!r}; need {needed}, "
-            "one for each place of an example; try writing all examples in one shape"
+            "one for each element of an example; try writing all examples with the same shape"
         )
     order = np.argsort(example, kind="stable")
     starts = np.searchsorted(example[order], np.arange(len(labels) + 1))

@@ -20,24 +20,24 @@ COMMIT_SECONDS = 5.0
 
 
 class HDFWriter:
-    """Append rows to the tables of an HDF5 file, batch by batch, without knowing how many there will be.
+    """Append rows to the tables of an HDF5 file in batches; the total number need not be known in advance.
 
-    Tables are chunked and compressed. All tables of a file grow together, so their rows fit. An array becomes a
-    dataset, rows first, as h5py reads it; a pandas frame or series becomes a table of columns, as ``pandas.read_hdf``
-    reads it.
+    Tables are chunked and compressed. All tables of a file always have the same number of rows. An array becomes a
+    dataset whose first axis is the rows, as h5py reads it; a pandas data frame or series becomes a table of columns, as
+    ``pandas.read_hdf`` reads it.
 
-    Use it as a context manager. A program that is killed, at any moment, leaves a readable file that has all rows of
-    some number of appends: all those until five seconds before, or until `commit` was called last. Then the same append
-    may go on where ``n_rows`` says. An :class:`~arignote.data.readers.HDFReader` takes the rows that are there when it
-    is made.
+    Use it as a context manager. If the program is killed, at any moment, it leaves a readable file with the complete
+    rows of a number of appends: at least those until the last call of `commit`, or until five seconds before. A program
+    can continue to append at row ``n_rows``. An :class:`~arignote.data.readers.HDFReader` reads the rows that exist
+    when it is created.
 
     Parameters
     ----------
     filename : str or Path
-        Made if it does not exist; else its tables grow.
+        Created if it does not exist; otherwise rows are appended to its tables.
     compression : int or "blosc" or None, optional
-        Level of zlib compression, 0 to 9, by default 4, which every program reads; "blosc", which packs less and is
-        several times faster, and needs PyTables or hdf5plugin to be read elsewhere; or None.
+        Level of zlib compression, 0 to 9, by default 4, which every program can read; "blosc", which compresses less,
+        is several times faster, and needs PyTables or hdf5plugin to read; or None.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class HDFWriter:
     Raises
     ------
     HDFError
-        If an existing file is damaged or was not made by such a writer.
+        If an existing file is damaged or was not written by an HDFWriter.
     ValueError
-        If what is appended does not fit what was appended before; then nothing of it is.
+        If appended rows do not match the tables; then nothing is appended.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class HDFWriter:
         self._filters = _filters(compression)
         self.filename = Path(filename)
         if not self.filename.exists():
-            _make_empty(self.filename)
+            _create_empty(self.filename)
         self._closed = False
         with ExitStack() as opened:
             self._journaled = journal.JournaledFile(self.filename)
@@ -81,21 +81,23 @@ class HDFWriter:
             self._file = self._open()
             opened.callback(self._file.close)
             self._tables = self._find_tables()
-            opened.pop_all()  # all is well: they stay open
+            opened.pop_all()  # no error: keep the files open
         self.n_rows = len(next(iter(self._tables.values()))) if self._tables else 0
-        self._waiting: list[dict[str, np.ndarray]] = []
-        self._waiting_bytes = 0
+        self._pending: list[dict[str, np.ndarray]] = []
+        self._pending_bytes = 0
         self._committed_at = time.monotonic()
 
     def _open(self) -> Any:
         try:
             return h5py.File(self._journaled, "r+")
         except OSError as error:
-            problem = f"got a file that is not HDF5, or is damaged ({error}); need a whole one; try another name"
+            problem = (
+                f"got a file that is not HDF5, or is damaged ({error}); need an intact HDF5 file; try another name"
+            )
             raise HDFError(f"{self.filename}: {problem}") from error
 
     def _find_tables(self) -> dict[str, Any]:
-        """Return the datasets of the file, which must all be as long."""
+        """Return the datasets of the file, which must all have the same length."""
         tables = {}
         for name in self._file:
             node = self._file[name] if isinstance(self._file.get(name, getlink=True), h5py.HardLink) else None
@@ -114,28 +116,28 @@ class HDFWriter:
         Parameters
         ----------
         **tables : array, pandas.DataFrame or pandas.Series
-            By name, as many rows of each. Always the same tables, types and shapes of a row. A frame's index is not
-            kept.
+            The rows of each table, by name. The number of rows must be the same for all tables; names, dtypes and row
+            shapes must be the same in all calls. The index of data frames is not stored.
         """
         rows = {name: _as_rows(name, value) for name, value in tables.items()}
         self._check(rows)
         for name in rows if not self._tables else ():
             self._tables[name] = self._create(name, rows[name])
-        self._waiting.append(rows)
-        self._waiting_bytes += sum(array.nbytes for array in rows.values())
+        self._pending.append(rows)
+        self._pending_bytes += sum(array.nbytes for array in rows.values())
         self.n_rows += len(next(iter(rows.values())))
-        if self._waiting_bytes >= COMMIT_BYTES or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+        if self._pending_bytes >= COMMIT_BYTES or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self.commit()
 
     def _check(self, rows: dict[str, np.ndarray]) -> None:
-        """Refuse rows that do not fit each other or what is there."""
+        """Refuse rows that do not match each other or the tables."""
         if not rows:
             raise ValueError("got no tables; need at least one; try append(images=images, labels=labels)")
         lengths = {name: len(array) for name, array in rows.items()}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"got {lengths} rows; need as many of each table; try [label] for a single one")
+            raise ValueError(f"got {lengths} rows; need the same number for each table; try [label] for a single row")
         if self._tables and set(self._tables) != set(rows):
-            raise ValueError(f"got the tables {sorted(rows)}; need {sorted(self._tables)}, as before")
+            raise ValueError(f"got the tables {sorted(rows)}; need {sorted(self._tables)}, as before; try a new file")
         for name, table in self._tables.items():
             array = rows[name]
             if array.shape[1:] != table.shape[1:] or not np.can_cast(array.dtype, table.dtype, "same_kind"):
@@ -149,7 +151,7 @@ class HDFWriter:
         chunk = (max(1, CHUNK_BYTES // row_bytes), *rows.shape[1:])
         shape, maxshape = (0, *rows.shape[1:]), (None, *rows.shape[1:])
         table = self._file.create_dataset(name, shape, rows.dtype, maxshape=maxshape, chunks=chunk, **self._filters)
-        if rows.dtype.names:  # what PyTables, and so pandas, know a table by
+        if rows.dtype.names:  # attributes by which PyTables and pandas recognize a table
             attributes = {"CLASS": "TABLE", "VERSION": "2.7", "TITLE": ""}
             attributes |= {f"FIELD_{i}_NAME": field for i, field in enumerate(rows.dtype.names)}
             for key, value in attributes.items():
@@ -157,11 +159,11 @@ class HDFWriter:
         return table
 
     def commit(self) -> None:
-        """Bring all rows appended so far to the disk. Takes some milliseconds."""
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        """Write all rows appended so far to disk. Takes a few milliseconds."""
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
         for name, table in self._tables.items():
-            if waiting:
-                rows = np.concatenate([batch[name] for batch in waiting])
+            if pending:
+                rows = np.concatenate([batch[name] for batch in pending])
                 start = len(table)
                 table.resize(start + len(rows), axis=0)
                 table[start:] = rows
@@ -191,7 +193,7 @@ class HDFWriter:
 
 
 def _filters(compression: int | str | None) -> dict[str, Any]:
-    """Return how h5py is told to pack."""
+    """Return the compression arguments of h5py."""
     if compression is None:
         return {}
     if compression == "blosc":
@@ -205,8 +207,8 @@ def _filters(compression: int | str | None) -> dict[str, Any]:
     raise ValueError(f'got compression={compression!r}; need a level of 0 to 9, "blosc" or None; try compression=4')
 
 
-def _make_empty(path: Path) -> None:
-    """Make an HDF5 file without tables, in one step."""
+def _create_empty(path: Path) -> None:
+    """Create an HDF5 file without tables atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
@@ -215,7 +217,7 @@ def _make_empty(path: Path) -> None:
 
 
 def _as_rows(name: str, value: Any) -> np.ndarray:
-    """Return what is appended as an array, of records where it has named columns."""
+    """Return rows as an array, with a structured dtype if they have named columns."""
     if hasattr(value, "to_frame"):  # a series
         value = value.to_frame(name)
     if hasattr(value, "to_records"):

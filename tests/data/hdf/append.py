@@ -1,4 +1,4 @@
-"""Append rows to a file, forever or a few, for others to kill: ``python -m tests.data.hdf.append FILE SECONDS``."""
+"""Append rows to a file until killed, or once: ``python -m tests.data.hdf.append FILE SECONDS``."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from arignote.data.readers import HDFWriter
 
 
 def rows(first, last):
-    """Return the images and labels of some rows; what they hold depends on their numbers."""
+    """Return the images and labels of some rows, whose values depend on the row numbers."""
     numbers = np.arange(first, last)
     images = (numbers[:, np.newaxis, np.newaxis] * 7 + np.arange(20 * 20).reshape(20, 20)) % 251
     return {"images": images.astype("uint8"), "labels": pd.DataFrame({"label": numbers % 10, "number": numbers})}

@@ -1,4 +1,4 @@
-"""Files as pandas 0.10 to 0.24 wrote Panel and Panel4D, laid out with PyTables alone."""
+"""Write Panel and Panel4D files like pandas 0.10 to 0.24, with PyTables only."""
 
 import itertools
 import pickle
@@ -10,7 +10,7 @@ AXES = {3: ["items", "major_axis", "minor_axis"], 4: ["labels", "items", "major_
 
 
 def put(node, **attributes):
-    """Set attributes as Python 2 did: texts and numbers as they are, the rest as pickles of protocol 0."""
+    """Set attributes like PyTables on Python 2: strings and integers directly, others as pickles of protocol 0."""
     for key, value in attributes.items():
         plain = isinstance(value, str | int)
         node._v_attrs[key] = value if plain else np.bytes_(pickle.dumps(value, protocol=0))
@@ -25,10 +25,10 @@ def write_panel(
     ----------
     values : array with 3 (Panel) or 4 (Panel4D) axes
     labels : list of lists, the labels of each axis
-    item_axis : which axis lies along the columns
-    first : which axis the examples are, by default the first that is not item_axis
-    blocks : lists of positions of the items, with a type each; by default one block
-    order : in which order to write the records, by default as they come
+    item_axis : the axis that is stored along the columns
+    first : the axis of the examples, by default the first that is not item_axis
+    blocks : pairs of item positions and a dtype; by default one block
+    order : the order in which to write the records, by default their natural order
     """
     n_axes = values.ndim
     index = [axis for axis in range(n_axes) if axis != item_axis]

@@ -40,7 +40,7 @@ def test_the_choice_of_a_table(names, chosen):
     assert find.choose_tables(dict.fromkeys(names.split(), "")) == chosen
 
 
-def test_what_is_not_clear_is_an_error_that_lists_the_tables(file, path):
+def test_an_ambiguous_choice_is_an_error_that_lists_the_tables(file, path):
     file["one"], file["two"], file["group/words"] = np.zeros((3, 4)), np.zeros(3), [b"a", b"b"]
     file.flush()
     with pytest.raises(
@@ -86,7 +86,7 @@ def find_both(path):
         ),
     ],
 )
-def test_what_cannot_be_read_is_refused(file, path, make, message):
+def test_unreadable_tables_are_refused(file, path, make, message):
     file["y"] = np.zeros(3)
     make(file)
     file.flush()
@@ -94,16 +94,16 @@ def test_what_cannot_be_read_is_refused(file, path, make, message):
         HDFReader(path, "x")
 
 
-def test_other_ways_to_fill_the_memory_are_refused(file, path):
+def test_other_shapes_that_would_exhaust_memory_are_refused(file, path):
     group = file.create_group("frame")
     group.attrs["pandas_type"], group.attrs["nblocks"] = "frame", 1
     group["axis0"], group["axis1"] = np.zeros(2**22 + 1, "i1"), np.arange(3)
     group["block0_items"], group["block0_values"] = np.arange(2), np.zeros((2, 3))
     file.create_dataset("records", 3, np.dtype([("x", "f4"), ("y", "V67108865")]), chunks=(1,))
     file.flush()
-    with pytest.raises(HDFError, match="got 4194305 names of columns; need at most"):
+    with pytest.raises(HDFError, match="got 4194305 column names; need at most"):
         HDFReader(path, "frame")
-    with pytest.raises(HDFError, match="67108869 bytes each; need at most"):
+    with pytest.raises(HDFError, match="67108869 bytes each; need 67108864 or less"):
         HDFReader(path, "records")
     del group["axis0"]
     group["axis0"] = np.arange(2)
@@ -127,9 +127,9 @@ def test_virtual_datasets_are_not_followed(file, path):
         HDFReader(path, "x")
 
 
-class Malice:
+class Exploit:
     def __reduce__(self):
-        return print, ("MALICE",)
+        return print, ("EXPLOIT",)
 
 
 @pytest.mark.parametrize(
@@ -139,25 +139,25 @@ def test_pickled_attributes_never_run(path, capfd, attribute):
     pd.DataFrame({"a": [1.0, 2.0]}).to_hdf(path, key="data", format="table")
     with h5py.File(path, "a") as file:
         node = file["data/table"] if attribute in file["data/table"].attrs else file["data"]
-        node.attrs[attribute] = np.bytes_(pickle.dumps(Malice(), protocol=0))
+        node.attrs[attribute] = np.bytes_(pickle.dumps(Exploit(), protocol=0))
     try:
         next(HDFReader(path, "data").iter_epoch(2))
-        used = False
+        refused = False
     except HDFError as error:
-        used = True
+        refused = True
         assert "an attribute cannot be read: got a pickle that asks for" in str(error)
-    assert used == (attribute not in ("FIELD_0_FILL", "info"))
-    assert "MALICE" not in capfd.readouterr().out
+    assert refused == (attribute not in ("FIELD_0_FILL", "info"))
+    assert "EXPLOIT" not in capfd.readouterr().out
 
 
-def test_the_same_file_would_run_in_pytables(path, capfd):
-    """What this guards against is real."""
+def test_pytables_would_run_the_same_file(path, capfd):
+    """Verify that the exploit of the previous test works."""
     pd.DataFrame({"a": [1.0, 2.0]}).to_hdf(path, key="data", format="table")
     with h5py.File(path, "a") as file:
-        file["data"].attrs["info"] = np.bytes_(pickle.dumps(Malice(), protocol=0))
+        file["data"].attrs["info"] = np.bytes_(pickle.dumps(Exploit(), protocol=0))
     with tables.open_file(path) as file:
         file.root.data._v_attrs.info  # noqa: B018
-    assert "MALICE" in capfd.readouterr().out
+    assert "EXPLOIT" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("damage", ["foreign", "cut", "empty", "folder"])
@@ -177,8 +177,8 @@ def test_a_missing_file(tmp_path):
         HDFReader(tmp_path / "none.h5")
 
 
-def test_damaged_bytes_raise_one_kind_of_error(path):
-    """Whatever byte of a file is changed, it is read, or refused in words."""
+def test_damaged_bytes_raise_hdf_errors_only(path):
+    """A file with random changes is either read or refused with an HDFError."""
     with pd.HDFStore(path) as store:
         store.append("data", pd.DataFrame({"a": np.arange(50.0), "b": np.arange(50)}))
     content = Path(path).read_bytes()

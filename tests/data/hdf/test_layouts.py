@@ -63,12 +63,12 @@ def test_frames_as_tables(path, data_columns, complib):
 @pytest.mark.parametrize(
     "index", [range(5, 28), pd.date_range("2020", periods=23, freq="D"), [f"row {i}" for i in range(23)]]
 )
-def test_whatever_the_index(path, index):
+def test_frames_with_any_index(path, index):
     FRAME.set_index(pd.Index(index)).to_hdf(path, key="data", format="table")
     assert np.array_equal(read_all(HDFReader(path)), FRAME.to_numpy(float))
 
 
-def test_levels_of_an_index_are_no_columns(path):
+def test_levels_of_an_index_are_not_columns(path):
     frame = FRAME.set_index(pd.MultiIndex.from_product([range(23), ["x"]], names=["n", "s"]))
     frame.to_hdf(path, key="data", format="table")
     assert np.array_equal(read_all(HDFReader(path)), FRAME.to_numpy(float))
@@ -121,7 +121,7 @@ def test_records(path):
         (pd.DataFrame({"t": pd.date_range("2020", periods=3)}), "got datetime64.* in the column 't'; need numbers"),
     ],
 )
-def test_what_is_no_number_is_refused(path, frame, message):
+def test_columns_that_are_not_numeric_are_refused(path, frame, message):
     frame.to_hdf(path, key="data", format="table")
     with pytest.raises(HDFError, match=f"data.h5: table 'data': {message}"):
         HDFReader(path, "data")

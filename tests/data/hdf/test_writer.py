@@ -19,8 +19,8 @@ from tests.helpers import ROOT
 rng = np.random.default_rng(4)
 
 
-def require_rows(path, n_rows):
-    """The file holds the first rows of `append.rows`, and each program reads them."""
+def check_rows(path, n_rows):
+    """Check that the file contains the first rows of `append.rows`, and that each library reads them."""
     expected = rows(0, n_rows)
     with h5py.File(path) as file:
         assert np.array_equal(file["images"][:], expected["images"])
@@ -32,13 +32,13 @@ def require_rows(path, n_rows):
 
 
 @pytest.mark.parametrize("compression", [None, 0, 9, "blosc"])
-def test_appended_rows_are_there(tmp_path, compression):
+def test_appended_rows_are_read_back(tmp_path, compression):
     path = tmp_path / "folder/data.h5"
     for stop in (0, 1, 40, 1000):
         with HDFWriter(path, compression) as writer:
             while writer.n_rows < stop:
                 writer.append(**rows(writer.n_rows, min(stop, writer.n_rows + 130)))
-    require_rows(path, 1000)
+    check_rows(path, 1000)
     with h5py.File(path) as file:
         assert (file["images"].compression == "gzip") == isinstance(compression, int)
 
@@ -57,25 +57,25 @@ def test_single_rows_and_series(tmp_path):
     assert np.array_equal(next(features.iter_epoch(2, start=998))[1], image + 999)
 
 
-def test_what_was_committed_is_there_before_the_end(tmp_path):
+def test_committed_rows_can_be_read_before_close(tmp_path):
     path = tmp_path / "data.h5"
     writer = HDFWriter(path)
     writer.append(**rows(0, 60))
     writer.commit()
     copy = shutil.copy(path, tmp_path / "copy.h5")
-    require_rows(copy, 60)
+    check_rows(copy, 60)
     writer.append(**rows(60, 80))
     writer.close()
     writer.close()
-    require_rows(path, 80)
+    check_rows(path, 80)
 
 
-def test_an_error_keeps_what_was_appended(tmp_path):
+def test_rows_appended_before_an_error_are_kept(tmp_path):
     path = tmp_path / "data.h5"
     with pytest.raises(KeyboardInterrupt), HDFWriter(path) as writer:
         writer.append(**rows(0, 60))
         raise KeyboardInterrupt
-    require_rows(path, 60)
+    check_rows(path, 60)
 
 
 @pytest.mark.parametrize(
@@ -90,17 +90,17 @@ def test_an_error_keeps_what_was_appended(tmp_path):
         ({"images": [[1], [2, 3]], "labels": rows(0, 2)["labels"]}, "examples of different sizes"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused_and_nothing_is_lost(tmp_path, tables, message):
+def test_mismatched_rows_are_refused_and_nothing_is_lost(tmp_path, tables, message):
     path = tmp_path / "data.h5"
     with HDFWriter(path) as writer:
         writer.append(**rows(0, 5))
         with pytest.raises(ValueError, match=message):
             writer.append(**tables)
         writer.append(**rows(5, 9))
-    require_rows(path, 9)
+    check_rows(path, 9)
 
 
-def test_files_of_others_are_left_alone(tmp_path):
+def test_files_of_other_programs_are_not_modified(tmp_path):
     path = tmp_path / "data.h5"
     with h5py.File(path, "w") as file:
         file["x"] = np.zeros(3)
@@ -116,7 +116,7 @@ def test_files_of_others_are_left_alone(tmp_path):
         HDFWriter(tmp_path / "new.h5", "zip")
 
 
-def test_kills_at_random_moments_leave_a_file_that_can_grow(tmp_path):
+def test_after_kills_at_random_moments_rows_can_be_appended(tmp_path):
     path, moments, n_rows = tmp_path / "data.h5", random.Random(1), 0
     for _ in range(4):
         process = subprocess.Popen([sys.executable, "-m", "tests.data.hdf.append", path, "0.02"], cwd=ROOT)
@@ -126,39 +126,39 @@ def test_kills_at_random_moments_leave_a_file_that_can_grow(tmp_path):
         time.sleep(moments.uniform(0.2, 1.2))
         process.kill()
         process.wait()
-        found = HDFReader(path, "images").n_rows  # finishes what was begun
+        found = HDFReader(path, "images").n_rows  # completes an interrupted commit
         assert found >= n_rows
         n_rows = found
-        require_rows(path, n_rows)
+        check_rows(path, n_rows)
     assert n_rows > 97
     with HDFWriter(path) as writer:
         assert writer.n_rows == n_rows
         writer.append(**rows(n_rows, n_rows + 3))
-    require_rows(path, n_rows + 3)
+    check_rows(path, n_rows + 3)
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace: apt-get install strace")
-def test_a_kill_at_every_change_of_a_commit(tmp_path):
-    path, lying = tmp_path / "data.h5", tmp_path / "before.h5"
-    with HDFWriter(lying) as writer:
+def test_a_kill_at_every_system_call_of_a_commit(tmp_path):
+    path, original = tmp_path / "data.h5", tmp_path / "before.h5"
+    with HDFWriter(original) as writer:
         writer.append(**rows(0, 1300))
     found = []
 
-    def lay_out():
+    def reset():
         for leftover in tmp_path.glob("*data.h5*"):
             leftover.unlink()
-        shutil.copy(lying, path)
+        shutil.copy(original, path)
 
     def check():
-        begun = journal.journal_path(path).exists()
-        if not begun:  # then it is whole for everybody, not only for us
+        interrupted = journal.journal_path(path).exists()
+        if not interrupted:  # then the file is intact for all programs
             with h5py.File(path) as file:
                 assert len(file["images"]) == len(file["labels"])
         found.append(HDFReader(path, "images").n_rows)
-        require_rows(path, found[-1])
+        check_rows(path, found[-1])
 
     command = [sys.executable, "-m", "tests.data.hdf.append", str(path), "inf"]
     only = "write,pwrite64,ftruncate,fsync,rename,unlink"
-    n_kills = kills.kill_at_every_system_call(command, tmp_path / "calls", lay_out, check, only)
+    n_kills = kills.kill_at_every_system_call(command, tmp_path / "calls", reset, check, only)
     assert n_kills >= 10
     assert set(found) == {1300, 2000}
