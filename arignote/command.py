@@ -40,12 +40,12 @@ a configuration, in YAML or JSON:
   fit: {n_epochs: 50, batch_size: 128, sgd_type: nag}
   shuffle: true                    # the rows, each epoch
   augmentation: {shift: 3}         # functions of arignote.image.augment, and their arguments
-  early_stopping: {patience: 10}   # arguments of arignote.nnets.hooks.EarlyStopping
+  early_stopping: {patience: 10}   # arguments of arignote.nnets.callbacks.EarlyStopping
   record: runs/mnist.csv           # the history, as a table
 """
 # What a configuration may hold, and what is handed to `fit` from elsewhere.
 KEYS = ("name", "rng", "layers", "fit", "shuffle", "augmentation", "early_stopping", "record")
-NOT_IN_FIT = ("X", "y", "valid", "test", "checkpoint", "hooks", "augmentation", "progress", "self")
+NOT_IN_FIT = ("X", "y", "valid", "test", "checkpoint", "callbacks", "augmentation", "progress", "self")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,20 +153,21 @@ def _fit_parameters() -> list[str]:
 def train(given: argparse.Namespace) -> int:
     """Start a training, or go on with it."""
     config = read_config(given.config)
-    from arignote.data import files
+    from arignote.checkpoint.format import checkpoint_path, checkpoint_read
+    from arignote.data import storage
     from arignote.nnets.nets import NNClassifier
 
     fit = dict(config.get("fit") or {})
     if given.epochs is not None:
         fit["n_epochs"] = given.epochs
-    last = files.checkpoint_path(given.checkpoint)
-    if not given.fresh and files.storage.exists(last):
-        classifier = files.checkpoint_read(given.checkpoint)
+    last = checkpoint_path(given.checkpoint)
+    if not given.fresh and storage.exists(last):
+        classifier = checkpoint_read(given.checkpoint)
         fit = {name: value for name, value in fit.items() if name == "n_epochs"}
     else:
         classifier = NNClassifier(config["layers"], name=config.get("name", "network"), rng=config.get("rng"))
     X, y, valid, test = _data(given, bool(config.get("shuffle")), fit, classifier)
-    fit |= {"augmentation": _augmentation(config.get("augmentation")), "hooks": _hooks(config)}
+    fit |= {"augmentation": _augmentation(config.get("augmentation")), "callbacks": _callbacks(config)}
     with netlog.quiet() if given.quiet else nullcontext():
         classifier.fit(X, y, valid=valid, test=test, checkpoint=given.checkpoint, **fit)
     return CTRL_C if classifier.trainer.stopped_by == "Ctrl-C" else 0
@@ -174,7 +175,7 @@ def train(given: argparse.Namespace) -> int:
 
 def _data(given: argparse.Namespace, shuffle: bool, fit: Mapping[str, Any], classifier: Any) -> tuple:
     """Return what `fit` takes as X, y, valid and test."""
-    from arignote.data.readers import Data, DataWithHoldoutPartitions, read_data
+    from arignote.data.dataset import Data, DataWithHoldoutPartitions, read_data
 
     content = read_data(given.data)
     parts = [_part(given.valid), _part(given.test)]
@@ -217,33 +218,34 @@ def _augmentation(config: Mapping[str, Any] | None) -> Any:
     return augment.pipeline(*made)
 
 
-def _hooks(config: Mapping[str, Any]) -> list:
-    from arignote.nnets.hooks import EarlyStopping, Record
+def _callbacks(config: Mapping[str, Any]) -> list:
+    from arignote.nnets.callbacks import EarlyStopping, Record
 
     wanted = config.get("early_stopping")
-    hooks = [EarlyStopping(**(wanted if isinstance(wanted, dict) else {}))] if wanted else []
-    return [*hooks, *([Record(config["record"])] if config.get("record") else [])]
+    callbacks = [EarlyStopping(**(wanted if isinstance(wanted, dict) else {}))] if wanted else []
+    return [*callbacks, *([Record(config["record"])] if config.get("record") else [])]
 
 
 def predict(given: argparse.Namespace) -> int:
     """Write the classes of examples, or their probabilities; with labels, say how many are wrong."""
-    from arignote.data import files
-    from arignote.data.readers import as_reader, read_data
+    from arignote.checkpoint.format import checkpoint_path, checkpoint_read
+    from arignote.data import storage
+    from arignote.data.dataset import as_reader, read_data
 
-    best = files.checkpoint_path(given.checkpoint, "best_model")
+    best = checkpoint_path(given.checkpoint, "best_model")
     is_stem = not str(given.checkpoint).endswith((".pkl", ".pkl.gz"))
-    classifier = files.checkpoint_read(best if is_stem and files.storage.exists(best) else given.checkpoint)
+    classifier = checkpoint_read(best if is_stem and storage.exists(best) else given.checkpoint)
     labels = None
     if given.no_labels or given.data.endswith(".npy"):
         features = as_reader(given.data)
     else:
         content = read_data(given.data)
         features, labels = content[-1] if len(content) == 3 else content
+    output = classifier.network.output_layer
     found = classifier.predict_proba(features)
     if labels is not None:
-        wrong = 1 - classifier.score(features, labels)
-        print(f"{100 * wrong:.2f} % of {len(found)} examples are classified wrongly", file=sys.stderr)
-    found = found if given.proba else classifier.network.output_layer.decide(found)
+        print(output.describe_score(classifier.score(features, labels), len(found)), file=sys.stderr)
+    found = found if given.proba else output.decide(found)
     if given.output is None or given.output.endswith(".csv"):
         np.savetxt(given.output or sys.stdout, found, fmt="%.7g", delimiter=",")
     elif given.output.endswith(".npy"):
@@ -255,9 +257,9 @@ def predict(given: argparse.Namespace) -> int:
 
 def show(given: argparse.Namespace) -> int:
     """Print what a checkpoint holds."""
-    from arignote.data import files
+    from arignote.checkpoint.format import checkpoint_read
 
-    classifier, metadata = files.checkpoint_read(given.checkpoint, get_metadata=True)
+    classifier, metadata = checkpoint_read(given.checkpoint, get_metadata=True)
     print(classifier)
     trainer = classifier.trainer
     if trainer is not None:
@@ -272,7 +274,7 @@ def show(given: argparse.Namespace) -> int:
     for name, value in metadata.items():
         print(f"{name}: {value}")
     if given.plot:
-        from arignote.util import plotting
+        from arignote import plotting
 
         plotting.learning_curves(classifier, given.plot)
     return 0

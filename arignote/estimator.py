@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-from arignote.data.readers import Data, DataWithHoldoutPartitions
+from arignote.data.dataset import Data, DataWithHoldoutPartitions
 from arignote.nnets.nets import NNClassifier, define_mlp
 
 
@@ -32,7 +32,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
         As for `NNClassifier.fit`. A batch is never larger than the data.
     valid : float, optional
         Fraction of each class to hold out; the network with the best loss on it is what remains. By default 0: none.
-    augmentation, hooks : optional
+    augmentation, callbacks : optional
         As for `NNClassifier.fit`.
     random_state : int, RandomState or None, optional
         Of everything random.
@@ -73,7 +73,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
         momentum_rule: Mapping[str, Any] | None = None,
         valid: float = 0.0,
         augmentation: Any = None,
-        hooks: Sequence = (),
+        callbacks: Sequence = (),
         random_state: Any = None,
     ):
         self.hidden = hidden
@@ -88,7 +88,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
         self.momentum_rule = momentum_rule
         self.valid = valid
         self.augmentation = augmentation
-        self.hooks = hooks
+        self.callbacks = callbacks
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> "ArignoteClassifier":
@@ -112,7 +112,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
             lr_rule=self.lr_rule,
             momentum_rule=self.momentum_rule,
             augmentation=self.augmentation,
-            hooks=list(self.hooks),
+            callbacks=list(self.callbacks),
         )
         trainer = self.classifier_.trainer
         assert trainer is not None  # fit has made one

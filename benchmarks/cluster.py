@@ -12,13 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from arignote import sample_data
-from arignote.cluster import Cluster, Workers
+from arignote.cluster import Cluster
 from arignote.data import files
 from arignote.data.readers import Data
 from arignote.image import augment
-from arignote.nnets import shards
-from arignote.nnets.hooks import Hook
+from arignote.nnets.callbacks import Callback
 from arignote.nnets.nets import NNClassifier
+from arignote.nnets.train.executors.ray import RayExecutor
 
 N_WARMING = 4
 LAYERS = [
@@ -36,13 +36,13 @@ LAYERS = [
 ]
 
 
-class Clock(Hook):
+class Clock(Callback):
     """Note the time of each minibatch, but for the first ones of a run, and what of it methods took."""
 
     def __init__(self, spent):
         self.times, self.spent, self.before = [], spent, {}
 
-    def batch_end(self, classifier, loss):
+    def on_batch_end(self, classifier, loss):
         self.times.append(time.perf_counter())
         if len(self.times) == N_WARMING:
             self.before = dict(self.spent)
@@ -83,8 +83,8 @@ def main() -> None:
     (X, y), _, _ = files.read_pickle(sample_data.mnist)
     data = Data(X[: given.rows], y[: given.rows], shuffle=True)
     spent: dict[str, float] = defaultdict(float)
-    for owner, name in ((Workers, "_answers"), (Workers, "gradient"), (shards.Update, "_step")):
-        timed(owner, name, spent)
+    for name in ("_answers", "_total", "_step"):
+        timed(RayExecutor, name, spent)
     found: dict[str, list[float]] = {"one process, two threads": [], "two workers": []}
     parts: dict[str, float] = {}
     for _ in range(given.rounds):
@@ -93,15 +93,14 @@ def main() -> None:
             more = {"workers": Cluster(2), "shards": given.shards} if kind == "two workers" else {}
             NNClassifier(LAYERS, rng=0).fit(
                 data, n_epochs=1, batch_size=given.batch_size, sgd_type="nag", augmentation=augment.shift(3),
-                hooks=clock, progress=False, **more,
+                callbacks=clock, progress=False, **more,
             )  # fmt: skip
             steps += clock.steps()
             parts = clock.parts()
             print(f"{kind}: {1e3 * statistics.median(clock.steps()):.1f} ms a minibatch", flush=True)
     alone, shared = (statistics.median(steps) for steps in found.values())
     print(f"efficiency: {alone / shared:.2f} ({1e3 * alone:.1f} ms alone, {1e3 * shared:.1f} ms with two workers)")
-    names = ("Workers._answers", "Workers.gradient", "Update._step")
-    waiting, gradient, step = (1e3 * parts[name] for name in names)
+    waiting, gradient, step = (1e3 * parts[f"RayExecutor.{name}"] for name in ("_answers", "_total", "_step"))
     print(f"of a step of {step:.1f} ms, in the last round: waiting for workers {waiting:.1f},")
     print(f"parameters out, work handed out and sums {gradient - waiting:.1f}, update {step - gradient:.1f}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arignote.nnets.hooks import Hook
+from arignote.nnets.callbacks import Callback
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,8 +44,8 @@ def assert_same(one, other, what="value"):
 def without_clock(classifier):
     """Return the state of a classifier without the time that its training took."""
     state = classifier.__getstate__()
-    if state["trainer"]:
-        state["trainer"]["progress"].pop("seconds")
+    if state["run"]:
+        state["run"]["progress"].pop("seconds")
     return state
 
 
@@ -57,8 +57,8 @@ def assert_same_training(one, other):
     """
     states = [without_clock(classifier) for classifier in (one, other)]
     for state in states:
-        if state["trainer"]:
-            state["trainer"]["hooks"] = {name: kept for name, kept in state["trainer"]["hooks"].items() if kept}
+        if state["run"]:
+            state["run"]["callbacks"] = {name: kept for name, kept in state["run"]["callbacks"].items() if kept}
     assert_same(*states, "state")
 
 
@@ -86,13 +86,13 @@ def digests(classifier):
 # -- training --------------------------------------------------------------------------------------------------------
 
 
-class StopAfter(Hook):
+class StopAfter(Callback):
     """Stop the training after a number of minibatches."""
 
     def __init__(self, n_batches):
         self.left = n_batches
 
-    def batch_end(self, classifier, loss):
+    def on_batch_end(self, classifier, loss):
         self.left -= 1
         if self.left == 0:
             classifier.trainer.stop("enough")

@@ -67,7 +67,7 @@ def test_train_show_predict(folder, capsys):
     np.testing.assert_array_equal(found, best.predict(np.load("new.npy")))
     arguments = ["predict", "runs/mine", "--data", "held.csv", "--proba", "--output", "found.npy"]
     assert command.main(arguments) == 0
-    assert "% of 60 examples are classified wrongly" in capsys.readouterr().err
+    assert "% of 60 examples are misclassified" in capsys.readouterr().err
     assert np.load("found.npy").shape == (60, 3)
 
 

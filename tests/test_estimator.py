@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from arignote.estimator import ArignoteClassifier
 from arignote.image import augment
-from arignote.nnets.hooks import EarlyStopping
+from arignote.nnets.callbacks import EarlyStopping
 from arignote.nnets.nets import define_cnn
 
 
@@ -84,7 +84,7 @@ def test_images_augmentation_hooks_and_validation(digits):
         n_epochs=60,
         valid=0.2,
         augmentation=augment.shift(1),
-        hooks=[EarlyStopping(5)],
+        callbacks=[EarlyStopping(5)],
         random_state=0,
     )
     network.fit(X_train / 16, y_train)

@@ -5,7 +5,7 @@ import pytest
 
 from arignote.data import files
 from arignote.image import augment
-from arignote.nnets.hooks import EarlyStopping
+from arignote.nnets.callbacks import EarlyStopping
 from arignote.nnets.nets import NNClassifier
 
 rng = np.random.default_rng(0)
@@ -50,7 +50,10 @@ WRONG = {
     "a misspelt update rule": (lambda: fit(sgd_type="Adam"), "got sgd_type 'Adam'.*try \"adam\""),
     "a number as a rule": (lambda: fit(lr_rule=0.1), 'try lr_rule={"rule": "const", "initial_value": 0.1}'),
     "a loss that is none": (lambda: fit(valid=0.2, valid_loss="mse"), "got valid_loss 'mse'.*known: error, nll"),
-    "a class as a hook": (lambda: fit(hooks=[EarlyStopping]), r"need a Hook; try hooks=\[EarlyStopping"),
+    "a class as a callback": (
+        lambda: fit(callbacks=[EarlyStopping]),
+        r"need a Callback; try callbacks=\[EarlyStopping",
+    ),
     "images augmented that are none": (lambda: fit(augmentation=augment.shift(2)), "need images.*InputImageLayer"),
     "predicting too early": (lambda: build(FC, OUTPUT).predict(X), r"need n_in or fit; try NNClassifier\(..., n_in="),
     "predicting one row": (lambda: build(FC, OUTPUT, n_in=4).predict(X[0]), r"try .*X\[np.newaxis\] for a single"),
@@ -71,4 +74,4 @@ def test_the_message_helps(wrong, quick):
 
 
 def test_one_hook_need_not_be_in_a_list(quick):
-    assert fit(hooks=EarlyStopping(patience=1)).trainer.finished
+    assert fit(callbacks=EarlyStopping(patience=1)).trainer.finished

@@ -103,14 +103,59 @@ class Reader(ABC):
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[int, int], np.ndarray]]:
-        """Give a function ``read(first, last)`` of any rows, for as long as a ``with`` block lasts.
+        """Provide a function ``read(first, last)`` of any rows inside a ``with`` block.
 
-        Shuffling by blocks reads so. A reader of files can keep its file open meanwhile.
+        By default rows come from `iter_epoch`, which is started again only where a read does not continue the one
+        before. A reader of files can override this to keep its file open.
         """
-        yield lambda first, last: next(self.iter_epoch(last - first, first, last, start_on_batch=False))
+        stream = _Stream(self)
+        try:
+            yield stream.read
+        finally:
+            stream.close()
 
     def __str__(self) -> str:
         return type(self).__name__
+
+
+class _Stream:
+    """Reads successive rows from one pass of a reader's `iter_epoch`."""
+
+    def __init__(self, reader: Reader):
+        self._reader = reader
+        self._chunks: Iterator[np.ndarray] | None = None
+        self._size = 0
+        self._rest: Any = ()  # rows of the last chunk that have not been asked for
+        self._next = 0  # the row that follows those given out
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        if self._chunks is None or first != self._next:
+            self.close()
+            self._size, self._next, self._rest = last - first, first, ()
+            self._chunks = self._reader.iter_epoch(self._size, start=first, start_on_batch=False, allow_partial=True)
+        parts = []
+        while self._next < last:
+            rows = self._rest if len(self._rest) else self._chunk()
+            n = min(len(rows), last - self._next)
+            parts.append(rows[:n])
+            self._rest, self._next = rows[n:], self._next + n
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def close(self) -> None:
+        getattr(self._chunks, "close", lambda: None)()
+        self._chunks = None
+
+    def _chunk(self) -> np.ndarray:
+        """Return the next chunk of `iter_epoch`, which must have the number of rows that the reader promises."""
+        assert self._chunks is not None
+        rows = next(self._chunks, ())
+        expected = min(self._size, self._reader.n_rows - self._next)
+        if len(rows) != expected:
+            raise ValueError(
+                f"{self._reader}: got {len(rows)} rows from row {self._next} on; need {expected}, as its n_rows="
+                f"{self._reader.n_rows} says; try checking its iter_epoch"
+            )
+        return rows  # type: ignore[return-value]
 
 
 class ArrayReader(Reader):
@@ -139,9 +184,19 @@ class ArrayReader(Reader):
         for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
             yield self.array[first:last]
 
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[int, int], np.ndarray]]:
+        """Provide a function ``read(first, last)``, which returns a view of the array."""
+        yield lambda first, last: self.array[first:last]
+
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return these rows, in this order. The rows of a reader that has this method can be shuffled one by one."""
         return self.array[rows]
+
+    @property
+    def in_memory(self) -> bool:
+        """True if the array is in memory, and not a `numpy.memmap` of a file."""
+        return not isinstance(self.array, np.memmap)
 
     def __str__(self) -> str:
         return f"the file {self.array.filename}" if isinstance(self.array, np.memmap) else "the array"

@@ -1,34 +1,88 @@
-"""The files of a training run, written beside the training."""
+"""The checkpoints of a run: which files there are, when they are written, and the thread that writes them."""
 
 import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from arignote.data import files, storage
+from arignote.checkpoint import format as checkpoint_format
+from arignote.data import storage
 from arignote.util import checks
 
 logger = logging.getLogger(__name__)
 
 
-class Checkpoints:
-    """The files of one training run: ``NAME_last``, ``NAME_best_model``, ``NAME_epoch3``, each .pkl.gz.
-
-    The state is taken when `write` is called; a thread packs it and brings it to the disk while training goes on. A
-    file that cannot be written is reported, and tried again before the next one.
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where and when to write checkpoints: the argument `checkpoint` of `fit`, where a name alone is not enough.
 
     Parameters
     ----------
     name : str or Path
-        ``DIR/STEM``, or an address such as ``s3://bucket/run/STEM``.
-    metadata : dict
-        Stored with each file.
-    seconds : float, optional
-        Within an epoch, write after this long. By default a minute.
+        ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` and ``DIR/STEM_best_model.pkl.gz``; or an
+        address such as ``s3://bucket/run/STEM``.
+    seconds : float or None, optional
+        Within an epoch, write after this many seconds, by default 60; None for never.
     batches : int, optional
         Within an epoch, write after this many minibatches.
+    keep_all : bool, optional
+        Keep the checkpoint of each epoch, as ``DIR/STEM_epoch3.pkl.gz``; by default False.
+    spot_notice : bool or str, optional
+        Check every five seconds whether this EC2 spot machine is about to be taken away; if it is, stop as by Ctrl-C. A
+        string is the address of another metadata service.
+
+    Examples
+    --------
+    ``classifier.fit(X, y, ..., checkpoint=Checkpoint("runs/mnist", seconds=300, spot_notice=True))``
+    """
+
+    name: str | Path
+    seconds: float | None = 60.0
+    batches: int | None = None
+    keep_all: bool = False
+    spot_notice: bool | str = False
+
+
+def as_checkpoint(given: str | Path | Checkpoint, **details: Any) -> Checkpoint:
+    """Return the checkpoint of `fit`, given as one object, or as a name and details.
+
+    Parameters
+    ----------
+    given : str, Path or Checkpoint
+    **details
+        The other fields of `Checkpoint`. Beside an object, all must be the defaults.
+
+    Raises
+    ------
+    TypeError
+        If details are given beside an object.
+    """
+    if not isinstance(given, Checkpoint):
+        return Checkpoint(given, **details)
+    defaults = {field.name: field.default for field in fields(Checkpoint)}
+    for name, value in details.items():
+        if value != defaults[name]:
+            raise TypeError(
+                f"got a Checkpoint and its {name} beside it; need one or the other; "
+                f"try Checkpoint({str(given.name)!r}, {name}={value!r})"
+            )
+    return given
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one run: ``NAME_last``, ``NAME_best_model``, ``NAME_epoch3``, each .pkl.gz.
+
+    `write` takes a snapshot of the state; a thread packs it and writes it while training continues. A file that cannot
+    be written is reported, and tried again before the next one.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    metadata : dict
+        Stored with each file.
 
     Raises
     ------
@@ -38,11 +92,10 @@ class Checkpoints:
         If the metadata are more than plain data, or an interval is no number.
     """
 
-    def __init__(
-        self, name: str | Path, metadata: Mapping[str, Any], seconds: float | None = 60.0, batches: int | None = None
-    ):
+    def __init__(self, checkpoint: Checkpoint, metadata: Mapping[str, Any]):
+        name, seconds, batches = checkpoint.name, checkpoint.seconds, checkpoint.batches
         self.name = name
-        self.metadata = files.plain_metadata(metadata)
+        self.metadata = checkpoint_format.plain_metadata(metadata)
         self._seconds = None if seconds is None else checks.number(seconds, "checkpoint_seconds", least=0)
         self._batches = None if batches is None else checks.whole_number(batches, "checkpoint_batches")
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="arignote-checkpoint")
@@ -51,7 +104,7 @@ class Checkpoints:
         self._at, self._batches_since = time.monotonic(), 0
         try:
             for kind in ("last", "best_model"):
-                storage.require_writable(files.checkpoint_path(name, kind))
+                storage.require_writable(checkpoint_format.checkpoint_path(name, kind))
         except OSError as error:
             raise OSError(
                 f"got checkpoint={str(name)!r}, and no file can be written there ({error}); "
@@ -60,50 +113,50 @@ class Checkpoints:
 
     @property
     def batches_left(self) -> int | None:
-        """After how many more minibatches to write within the epoch, or None if their number does not matter."""
+        """Number of minibatches until the next checkpoint within the epoch, or None if it does not depend on them."""
         return None if self._batches is None else self._batches - self._batches_since
 
     def is_due(self, n_batches: int) -> bool:
-        """Count minibatches, and say whether it is time to write within the epoch."""
+        """Count minibatches; return True if it is time to write within the epoch."""
         self._batches_since += n_batches
         if self._batches is not None and self._batches_since >= self._batches:
             return True
         return self._seconds is not None and time.monotonic() - self._at >= self._seconds
 
     def exists(self, kind: str) -> bool:
-        """Say whether there is a file of this kind."""
-        return storage.exists(files.checkpoint_path(self.name, kind))
+        """Return True if there is a file of this kind."""
+        return storage.exists(checkpoint_format.checkpoint_path(self.name, kind))
 
     def warn_of_replacing(self) -> None:
-        """Say so if there are checkpoints of another training here, which this one will replace."""
+        """Warn if there are checkpoints of another run here, which this one will replace."""
         if self.exists("last"):
-            path, name = files.checkpoint_path(self.name), str(self.name)
+            path, name = checkpoint_format.checkpoint_path(self.name), str(self.name)
             logger.warning(
                 "A new training replaces the checkpoint %s, which is kept as the previous one for now; "
-                "files.checkpoint_read(%r) would go on with it.", path, name,
+                "files.checkpoint_read(%r) would resume it.", path, name,
             )  # fmt: skip
 
     def write(self, kind: str, model: Any) -> None:
-        """Take the model's present state, and write it to one of the files in the background."""
+        """Take a snapshot of the model, and write it to one of the files in the background."""
         if kind == "last":
             self._at, self._batches_since = time.monotonic(), 0
-        taken = files.take_state(model, self.metadata)
+        taken = checkpoint_format.take_state(model, self.metadata)
         if self._writing is not None:
-            self._writing.result()  # never more than one is under way
+            self._writing.result()  # one at a time
         self._writing = self._executor.submit(self._write, kind, taken)
 
     def finish(self) -> None:
-        """Wait until all is written."""
+        """Wait until everything is written."""
         self._executor.shutdown()
         if self._unwritten:
-            logger.error("Not written: %s. Earlier files of that name are as they were.", ", ".join(self._unwritten))
+            logger.error("Not written: %s. Earlier files of these names are unchanged.", ", ".join(self._unwritten))
 
     def _write(self, kind: str, taken: tuple[dict[str, Any], bytes]) -> None:
         self._unwritten[kind] = taken
         for pending in list(self._unwritten):
-            path = files.checkpoint_path(self.name, pending)
+            path = checkpoint_format.checkpoint_path(self.name, pending)
             try:
-                files.write_content(path, files.checkpoint_content(*self._unwritten[pending]))
+                checkpoint_format.write_content(path, checkpoint_format.checkpoint_content(*self._unwritten[pending]))
                 del self._unwritten[pending]
-            except Exception as error:  # whatever a disk or a network can come up with
-                logger.error("Checkpoint %s could not be written (%s). Training goes on.", path, error)
+            except Exception as error:  # a disk or a network can fail in many ways
+                logger.error("Checkpoint %s could not be written (%s). Training continues.", path, error)

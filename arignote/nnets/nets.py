@@ -1,32 +1,46 @@
-"""The classifier, and short cuts to the definitions of usual networks."""
+"""The classifier, and shortcuts to the definitions of common networks."""
 
-import inspect
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from arignote.cluster import Cluster, as_cluster
-from arignote.data import arrays, atomic, files
-from arignote.data.readers import Data
-from arignote.nnets import definitions, inputs, onnx_export
-from arignote.nnets.checkpoints import Checkpoints
-from arignote.nnets.hooks import Hook
+from arignote.checkpoint.format import checkpoint_read
+from arignote.checkpoint.migrations import migrate
+from arignote.checkpoint.state import ModelState
+from arignote.data import atomic
+from arignote.data.dataset import Data
+from arignote.data.formats import arrays
+from arignote.data.loader import Loader, evaluated
+from arignote.nnets import definitions, onnx_export
+from arignote.nnets.callbacks import Callback, CallbackList, ProgressBar, ValidationLog
+from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter, as_checkpoint
 from arignote.nnets.layers import Layer
 from arignote.nnets.network import Network
-from arignote.nnets.progress import ProgressBar
-from arignote.nnets.sgd_updates import SGD, Rule
-from arignote.nnets.training import Settings, Trainer
+from arignote.nnets.schedules import Rule
+from arignote.nnets.train import inputs
+from arignote.nnets.train.executors.choice import open_executor
+from arignote.nnets.train.executors.local import LocalExecutor
+from arignote.nnets.train.executors.ray import Cluster, as_cluster
+from arignote.nnets.train.loop import Run
+from arignote.nnets.train.state import Settings, Trainer
+from arignote.nnets.updates import SGD
 from arignote.util import checks, netlog, streams
 
 logger = logging.getLogger(__name__)
 
-STATE_VERSION = 1
 PREDICT_ROWS = 512
 SHARDS = 8  # where there are workers
+OF_SGD = {
+    "sgd_type": "sgd_type", "lr_rule": "lr_rule", "momentum_rule": "momentum_rule",
+    "sgd_max_grad_norm": "max_grad_norm",
+}  # fmt: skip
+"""The arguments of `fit` that define the optimizer, and their names as arguments of `SGD`."""
 
 
 class NNClassifier:
@@ -140,8 +154,9 @@ class NNClassifier:
 
     @property
     def n_params(self) -> int:
-        """Number of numbers that make up the parameters."""
-        return sum(param.get_value(borrow=True).size for param in self.params.values())
+        """Number of values in all parameters; buffers do not count."""
+        sizes = {name: param.get_value(borrow=True).size for name, param in self.params.items()}
+        return sum(size for name, size in sizes.items() if not self.network.tags[name].is_buffer)
 
     def get_layer(self, name: str) -> Layer:
         """Return the layer of this name, from the network that is trained.
@@ -173,7 +188,7 @@ class NNClassifier:
             If this network lacks such a parameter, or has it in another shape. Then nothing was changed.
         """
         if isinstance(source, str | Path):
-            source = arrays.read(source) if arrays.is_supported(source) else files.checkpoint_read(source)
+            source = arrays.read(source) if arrays.is_supported(source) else checkpoint_read(source)
         values = source.network.get_values() if isinstance(source, NNClassifier) else dict(source)
         if layers is not None:
             known = {name.rpartition(".")[0] for name in values}
@@ -251,32 +266,32 @@ class NNClassifier:
         n_epochs: int | None = None,
         batch_size: int | None = None,
         augmentation: Callable | None = None,
-        checkpoint: str | Path | None = None,
-        sgd_type: str = "adadelta",
+        checkpoint: str | Path | Checkpoint | None = None,
+        sgd_type: str | None = None,
         lr_rule: Mapping[str, Any] | Rule | None = None,
         momentum_rule: Mapping[str, Any] | Rule | None = None,
         sgd_max_grad_norm: float | None = None,
-        train_loss: str = "nll",
-        valid_loss: str = "nll",
-        test_loss: str | Sequence[str] = ("error", "nll"),
+        train_loss: str | None = None,
+        valid_loss: str | None = None,
+        test_loss: str | Sequence[str] | None = None,
         validation_frequency: int | None = None,
-        validate_on_train: bool = False,
-        checkpoint_all: bool = False,
+        validate_on_train: bool | None = None,
+        checkpoint_all: bool | None = None,
         extra_metadata: Mapping[str, Any] | None = None,
         checkpoint_seconds: float | None = 60.0,
         checkpoint_batches: int | None = None,
         spot_notice: bool | str = False,
         prefetch: int = 2,
-        hooks: Sequence[Hook] | Hook = (),
+        callbacks: Sequence[Callback] | Callback = (),
         progress: bool | None = None,
         shards: int | None = None,
         workers: int | Cluster | None = None,
     ) -> "NNClassifier":
-        """Train, or go on training.
+        """Train, or resume training.
 
-        A classifier that was trained before, in this program or by the one that wrote it to a file, goes on where it
-        stood. Then data, augmentation and checkpoint must be given again, `n_epochs` may be, and everything else is as
-        it was.
+        A classifier that was trained before, in this program or in the one that wrote its checkpoint, resumes where it
+        stopped. Then data, augmentation, callbacks and checkpoint must be given again, `n_epochs` can be, and
+        everything else stays as it was; a warning reports an argument that differs from what is stored.
 
         Ctrl-C stops early and leaves a usable network. SIGTERM writes the checkpoint and ends the program as SIGTERM
         does, unless the program handles it.
@@ -302,50 +317,48 @@ class NNClassifier:
             a pair, with `rng` a numpy generator that depends on seed, epoch and minibatch alone; ``f(X, y)`` returns
             a pair; ``f(X)`` returns new features. `X` has the shape of the input layer. See
             :mod:`arignote.image.augment`.
-        checkpoint : str or Path, optional
+        checkpoint : str, Path or Checkpoint, optional
             ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` after each epoch, from time to time within
-            it, and when told to stop; and to ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss. Addresses
-            that fsspec knows, such as ``s3://bucket/run/mnist``, work too. With a checkpoint, the network with the best
-            validation loss is what remains at the end.
+            it, and on a request to stop; and to ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss.
+            Addresses that fsspec supports, such as ``s3://bucket/run/mnist``, work too. With a checkpoint, the network
+            has the parameters with the best validation loss at the end. A
+            :class:`~arignote.nnets.checkpoints.Checkpoint` has the name and all details.
         sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"}, optional
+            By default "adadelta".
         lr_rule, momentum_rule : dict of Rule parameters, optional
-            See :class:`~arignote.nnets.sgd_updates.Rule` and :class:`~arignote.nnets.sgd_updates.SGD`.
+            See :class:`~arignote.nnets.schedules.Rule` and :class:`~arignote.nnets.updates.SGD`.
         sgd_max_grad_norm : float, optional
-            Bound of the norm of all gradients together.
+            Upper bound on the joint norm of all gradients.
         train_loss, valid_loss : str, optional
-            "nll", negative log likelihood, or the name of a method of the output layer; `valid_loss` may be "error".
+            By default "nll", negative log likelihood: the first objective of the output layer. Or another one, or the
+            name of a method of a custom output layer; `valid_loss` can also be a metric such as "error".
         test_loss : str or list of str, optional
-            Losses to compute on the test data whenever the validation loss is a new best.
+            Losses to compute on the test data whenever the validation loss is a new best, by default "error" and "nll".
         validation_frequency : int, optional
             Validate after this many examples; by default once per epoch.
         validate_on_train : bool, optional
-            Compute the validation loss on the training data, too.
+            Compute the validation loss on the training data, too; by default False.
         checkpoint_all : bool, optional
-            Keep the checkpoint of each epoch, as ``DIR/STEM_epoch3.pkl.gz``.
+            Keep the checkpoint of each epoch, as ``DIR/STEM_epoch3.pkl.gz``; by default False.
         extra_metadata : dict, optional
             Plain data to store with the checkpoints.
-        checkpoint_seconds : float or None, optional
-            Within an epoch, write the checkpoint after this many seconds, by default 60.
-        checkpoint_batches : int, optional
-            Within an epoch, write the checkpoint after this many minibatches.
-        spot_notice : bool or str, optional
-            Ask every five seconds whether this EC2 spot machine is about to be taken away, and if so, stop as by
-            Ctrl-C. A text is the address of another metadata service.
+        checkpoint_seconds, checkpoint_batches, spot_notice : optional
+            As `seconds`, `batches` and `spot_notice` of :class:`~arignote.nnets.checkpoints.Checkpoint`.
         prefetch : int, optional
-            How many minibatches a thread prepares ahead where reading, altering or augmenting takes work; by default 2.
+            How many minibatches a thread prepares ahead where reading, altering or augmenting takes time; by default 2.
             With 0 there is no thread.
-        hooks : list of Hook, or one, optional
-            What else to do at each step on the way: :class:`~arignote.nnets.hooks.EarlyStopping`,
-            :class:`~arignote.nnets.hooks.Record`, or your own. When training goes on, they must be given again.
+        callbacks : list of Callback, or one, optional
+            See :mod:`arignote.nnets.callbacks`: :class:`~arignote.nnets.callbacks.EarlyStopping`,
+            :class:`~arignote.nnets.callbacks.Record`, or your own.
         progress : bool, optional
-            Show a bar for each epoch. By default in a terminal and in a notebook, unless the program has set up
-            logging itself.
+            Show a progress bar for each epoch. By default in a terminal and in a notebook, unless the program has set
+            up logging itself.
         shards : int, optional
-            Cut each minibatch into this many parts, which are computed one by one and added up; see
-            :mod:`arignote.nnets.shards`. By default 8 with `workers`, else 1. It stays as it was when training goes on.
+            Cut each minibatch into this many parts, whose gradients are computed one by one and added up; see
+            :mod:`arignote.nnets.train.executors.sharded`. By default 8 with `workers`, else 1.
         workers : int or Cluster, optional
-            Compute the shards in this many processes, on this machine or on a cluster of Ray:
-            :class:`~arignote.cluster.Cluster`. The result does not depend on how many there are, nor on whether any.
+            Compute the shards in this many processes, on this machine or on a Ray cluster:
+            :class:`~arignote.cluster.Cluster`. The result does not depend on their number.
 
         Returns
         -------
@@ -362,8 +375,13 @@ class NNClassifier:
             With status 143, after a SIGTERM that the program does not handle itself.
         """
         netlog.ensure_visible()
-        hooks = [hooks] if isinstance(hooks, Hook) else hooks
-        bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
+        if checkpoint is not None:
+            checkpoint = as_checkpoint(
+                checkpoint, seconds=checkpoint_seconds, batches=checkpoint_batches, keep_all=bool(checkpoint_all),
+                spot_notice=spot_notice,
+            )  # fmt: skip
+            spot_notice = checkpoint.spot_notice
+            checkpoint_all = checkpoint.keep_all or checkpoint_all
         stored_size = self.trainer.settings.batch_size if self.trainer else self.batch_size
         data = inputs.gather(X, y, valid, test, stored_size or batch_size)
         if self._network is None:
@@ -371,74 +389,81 @@ class NNClassifier:
         given = {
             "n_epochs": n_epochs, "batch_size": batch_size or data.train.batch_size, "sgd_type": sgd_type,
             "lr_rule": lr_rule, "momentum_rule": momentum_rule, "sgd_max_grad_norm": sgd_max_grad_norm,
-            "train_loss": train_loss, "valid_loss": valid_loss, "test_loss": test_loss,
+            "train_loss": train_loss, "valid_loss": valid_loss,
+            "test_loss": [test_loss] if isinstance(test_loss, str) else test_loss and list(test_loss),
             "validation_frequency": validation_frequency, "validate_on_train": validate_on_train,
             "checkpoint_all": checkpoint_all, "extra_metadata": extra_metadata, "shards": shards,
         }  # fmt: skip
+        given = {name: value for name, value in given.items() if value is not None}
         cluster = None if workers is None else as_cluster(workers)
-        trainer = self._new_trainer(given, cluster) if self.trainer is None else self.trainer
+        trainer = self.trainer or self._new_trainer(given, cluster)
         if cluster is not None:
             cluster.require_fitting(trainer.settings)
-        inputs.check(data, self.network, trainer.settings.batch_size)
-        if augmentation is not None:
-            checks.n_positional(augmentation, "augmentation")
-        prefetch = checks.whole_number(prefetch, "prefetch", least=0)
-        trainer.require_fitting(data.train)
-        checkpoints = None
+        data.require_fitting(trainer.settings.batch_size)
+        loader = Loader(
+            data.splits(trainer.settings.validate_on_train), trainer.settings.batch_size, self.seed, self.network,
+            augmentation, checks.whole_number(prefetch, "prefetch", least=0),
+        )  # fmt: skip
+        loader.check()
+        trainer.require_fitting(loader)
+        bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
+        own = [callbacks] if isinstance(callbacks, Callback) else callbacks
+        all_callbacks = CallbackList([*own, *bar, ValidationLog()], self, trainer.callback_states)
+        writer = None
         if checkpoint is not None:
-            metadata = trainer.settings.extra_metadata
-            checkpoints = Checkpoints(checkpoint, metadata, checkpoint_seconds, checkpoint_batches)
+            writer = CheckpointWriter(checkpoint, trainer.settings.extra_metadata)
             if self.trainer is None:
-                checkpoints.warn_of_replacing()
+                writer.warn_of_replacing()
         if self.trainer is not None:
-            self._continue(self.trainer, given)
+            self._resume(self.trainer, given)
         self.trainer = trainer
         logger.info("%s\n  trained by %s", self, trainer.sgd)
-        trainer.run(self, data, augmentation, checkpoints, spot_notice, prefetch, [*hooks, *bar], cluster)
+        executor = partial(open_executor, trainer, loader, cluster)
+        Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice).train()
         return self
 
     def _new_trainer(self, given: Mapping[str, Any], cluster: Cluster | None) -> Trainer:
-        """Return a trainer for the arguments of `fit`, after checking them."""
-        given = dict(given)
-        if given["shards"] is None:
-            given["shards"] = 1 if cluster is None else SHARDS
-        given["shard_threads"] = 1 if cluster is None else cluster.threads
-        if given["n_epochs"] is None:
+        """Return a training run with the settings given to `fit`, after checking them."""
+        if "n_epochs" not in given:
             raise ValueError("got no n_epochs; need the number of epochs to train; try n_epochs=50")
-        given["batch_size"] = given["batch_size"] or self.batch_size
-        given["test_loss"] = [given["test_loss"]] if isinstance(given["test_loss"], str) else list(given["test_loss"])
-        given["extra_metadata"] = dict(given["extra_metadata"] or {})
-        sgd = SGD(*(given.pop(name) for name in ("sgd_type", "lr_rule", "momentum_rule", "sgd_max_grad_norm")))
-        settings = Settings(**given)
-        settings.check(self.network)
-        return Trainer(self.network, settings, sgd, self.seed)
+        output = self.network.output_layer
+        defaults = {
+            "batch_size": self.batch_size,
+            "train_loss": output.trainable_losses()[0],
+            "valid_loss": output.trainable_losses()[0],
+            "test_loss": list(output.default_test_losses),
+            "shards": 1 if cluster is None else SHARDS,
+            "shard_threads": 1 if cluster is None else cluster.threads,
+        }
+        settings = defaults | {name: value for name, value in given.items() if name not in OF_SGD}
+        settings["extra_metadata"] = dict(settings.get("extra_metadata", {}))
+        sgd = SGD(**{OF_SGD[name]: value for name, value in given.items() if name in OF_SGD})
+        checked = Settings(**settings)
+        checked.check(self.network)
+        return Trainer(self.network, checked, sgd, self.seed)
 
-    def _continue(self, trainer: Trainer, given: Mapping[str, Any]) -> None:
-        """Take over what may change when training goes on, and warn of what may not."""
+    def _resume(self, trainer: Trainer, given: Mapping[str, Any]) -> None:
+        """Change what may change when training is resumed, and warn of what may not."""
         settings, sgd = trainer.settings, trainer.sgd
-        if given["n_epochs"] is not None:
+        if "n_epochs" in given:
             settings.n_epochs = checks.whole_number(given["n_epochs"], "n_epochs")
         stored = vars(settings) | {
             "sgd_type": sgd.sgd_type, "sgd_max_grad_norm": sgd.max_grad_norm,
             "lr_rule": sgd.lr_rule.definition(), "momentum_rule": sgd.momentum_rule.definition(),
         }  # fmt: skip
-        defaults = {name: p.default for name, p in inspect.signature(self.fit).parameters.items()}
         for name, value in given.items():
-            if value == defaults[name] or value is None:
-                continue
-            if name in ("lr_rule", "momentum_rule"):
-                value = Rule.read(value, name).definition()
-            if name == "test_loss":
-                value = [value] if isinstance(value, str) else list(value)
+            value = Rule.read(value, name).definition() if name in ("lr_rule", "momentum_rule") else value
             if value != stored[name]:
                 warnings.warn(
-                    f"got {name}={value!r} to go on with a training that has {stored[name]!r}, which stays; "
+                    f"got {name}={value!r} to resume a training run that has {stored[name]!r}, which stays; "
                     "try a new NNClassifier and set_trainable_params to start anew",
                     stacklevel=3,
                 )
         if trainer.finished:
-            logger.warning("All %d epochs are done; try fit(..., n_epochs=%d) to go on.", settings.n_epochs,
-                           2 * settings.n_epochs)  # fmt: skip
+            logger.warning(
+                "All %d epochs are done; try fit(..., n_epochs=%d) to continue.",
+                settings.n_epochs, 2 * settings.n_epochs,
+            )  # fmt: skip
 
     # -- prediction --------------------------------------------------------------------------------------------------
 
@@ -453,73 +478,68 @@ class NNClassifier:
         -------
         array of shape (n, n_classes)
         """
-        network = self.network
         data = X if isinstance(X, Data) else Data(X)
-        everything = Data(data.features, alter_features=data.alter_features, start=data.start, stop=data.stop)
-        probabilities = []
-        row = data.start
-        for batch, _ in everything.iter_epoch(batch_size=PREDICT_ROWS):
-            inputs.require_finite(batch, row)
-            row += len(batch)
-            probabilities.append(network.predict_batch(network.prepare_features(batch)))
-        return np.concatenate(probabilities)
+        data = evaluated(data).replace(labels=None, alter_labels=None, batch_size=PREDICT_ROWS)
+        loader = Loader({"predict": data}, PREDICT_ROWS, network=self.network)
+        with closing(LocalExecutor(self.network, loader)) as executor:
+            return np.concatenate(list(executor.predict(loader.refs("predict"))))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each row, int64 of shape (n,); or 0 and 1 for each label of several."""
         return self.network.output_layer.decide(self.predict_proba(X))
 
     def score(self, X: Any, y: Any) -> float:
-        """Return the fraction of rows, in [0, 1], that are classified right."""
+        """Return the fraction of rows, in [0, 1], that are classified correctly."""
         if y is None:
             raise ValueError("got no labels; need one for each row; try score(X, y)")
-        data = Data(X, y)  # which sees to it that they are as many
+        data = Data(X, y)  # checks that there are as many labels as rows
         labels = np.concatenate([labels for labels, _ in Data(data.labels).iter_epoch(batch_size=PREDICT_ROWS)])
         output = self.network.output_layer
-        return output.count_right(self.predict(X), output.prepare_labels(labels))
+        return output.score(self.predict(X), output.prepare_labels(labels))
 
     # -- state -------------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return all that makes up this classifier, as plain data."""
-        trainer = self.trainer
-        if trainer is None:
-            return self.own_state() | {"trainer": None}
-        with trainer.paused():
-            return self.own_state() | {"trainer": trainer.get_state()}
+        """Return the state of this classifier as plain data; see :class:`~arignote.checkpoint.state.ModelState`."""
+        if self.trainer is None:
+            return self._state().to_plain()
+        with self.trainer.paused():
+            state = self._state()
+            state.run = self.trainer.get_state()
+            return state.to_plain()
 
-    def own_state(self) -> dict[str, Any]:
-        """Return what makes up this classifier but for its training, as plain data."""
+    def _state(self) -> ModelState:
+        """Return the state without the training run."""
         network = self._network
-        return {
-            "state_version": STATE_VERSION,
-            "layer_defs": self.layer_defs,
-            "name": self.name,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "dropout_seed": self.dropout_seed,
-            "input_shape": None if network is None else network.input_layer.input_shape,
-            "params": None if network is None else network.get_values(),
-        }
+        return ModelState(
+            layer_defs=self.layer_defs,
+            name=self.name,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            dropout_seed=self.dropout_seed,
+            input_shape=None if network is None else network.input_layer.input_shape,
+            params=None if network is None else network.get_values(),
+            run=None,
+        )
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        if state["state_version"] != STATE_VERSION:
-            raise ValueError(f"got state version {state['state_version']}; need {STATE_VERSION}; try another Arignote")
-        self.layer_defs = definitions.read(state["layer_defs"])
-        self.name = state["name"]
-        self.batch_size = state["batch_size"]
-        self.seed = streams.as_seed(state["seed"])
-        self.dropout_seed = streams.as_seed(state["dropout_seed"])
+        stored = ModelState.from_plain(migrate(state))
+        self.layer_defs = definitions.read(stored.layer_defs)
+        self.name = stored.name
+        self.batch_size = stored.batch_size
+        self.seed = streams.as_seed(stored.seed)
+        self.dropout_seed = streams.as_seed(stored.dropout_seed)
         self.trainer = None
         self._network = None
         self._stored_network = None
-        if state["input_shape"] is not None:
-            self._build(state["input_shape"], dict(state["params"]))
-        if state["trainer"] is not None:
-            self.trainer = Trainer.from_state(state["trainer"], self.network, self.seed)
+        if stored.input_shape is not None:
+            self._build(stored.input_shape, dict(stored.params or {}))
+        if stored.run is not None:
+            self.trainer = Trainer.from_state(stored.run, self.network, self.seed)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "NNClassifier":
-        """Make a classifier from what `__getstate__` returned."""
+        """Restore a classifier from a state, of this version or an earlier one."""
         new = cls.__new__(cls)
         new.__setstate__(state)
         return new

@@ -1,5 +1,6 @@
-"""A network, built: layers connected to each other, their parameters, and the expressions made of them."""
+"""A network: connected layers, their parameters, and the expressions and functions made of them."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
@@ -11,12 +12,15 @@ from arignote.engine import tensor
 from arignote.native import memory
 from arignote.nnets import definitions
 from arignote.nnets.layers import InputLayer, Layer, OutputLayer
-from arignote.nnets.layers.base import Surroundings
+from arignote.nnets.layers.base import BuildContext, ParamTags
+from arignote.nnets.updates import SGD
 from arignote.util import checks
+
+logger = logging.getLogger(__name__)
 
 
 class Network:
-    """The layers of a definition, for one shape of input.
+    """The network of a definition, for one shape of input.
 
     Parameters
     ----------
@@ -27,7 +31,7 @@ class Network:
     seed, dropout_seed : int
         Seeds of the initial weights and of dropout.
     stored : dict of str to array, optional
-        All parameters, to take instead of initial ones.
+        All parameters and buffers, to use instead of initial ones.
 
     Attributes
     ----------
@@ -36,9 +40,11 @@ class Network:
     layers_inf : list of Layer
         Its deterministic twin, which predicts; the same parameters.
     params : dict of str to shared variable
-        All parameters, by names such as ``fc1.W``.
+        All parameters and buffers, by names such as ``fc1.W``.
+    tags : dict of str to ParamTags
+        The role of each in training.
     x, y, position : symbolic
-        A batch of examples, its labels, and where training stands: (epoch, batch, shard).
+        A batch of examples, its labels, and its position: (epoch, batch, shard).
     """
 
     def __init__(
@@ -49,12 +55,14 @@ class Network:
         dropout_seed: int,
         stored: Mapping[str, np.ndarray] | None = None,
     ):
+        self.layer_defs, self.seed, self.dropout_seed = layer_defs, seed, dropout_seed
+        self._functions: dict[tuple, Any] = {}
         self.position = tensor.lvector("position")
-        surroundings = Surroundings(seed, dropout_seed, self.position, stored)
+        context = BuildContext(seed, dropout_seed, self.position, stored)
         self.layers_train = [definitions.make_layer(definition) for definition in layer_defs]
         shape, layout = tuple(shape), "bc01"
         for layer in self.layers_train:
-            layer.connect(shape, layout, surroundings)
+            layer.connect(shape, layout, context)
             shape, layout = layer.output_shape, layer.output_layout()
         if stored is not None:
             self.require_values(stored, "the stored network")
@@ -75,27 +83,56 @@ class Network:
         """The last layer of the deterministic network."""
         return cast(OutputLayer, self.layers_inf[-1])
 
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Shape of an example, as the network computes with it."""
+        return self.input_layer.output_shape
+
+    def spec(self) -> dict[str, Any]:
+        """Return the arguments that make the same network anew, as plain data."""
+        return {
+            "layer_defs": self.layer_defs,
+            "shape": self.input_layer.input_shape,
+            "seed": self.seed,
+            "dropout_seed": self.dropout_seed,
+            "stored": self.get_values(),
+        }
+
+    # -- parameters --------------------------------------------------------------------------------------------------
+
     @cached_property
     def params(self) -> dict[str, Any]:
         return {param.name: param for layer in self.layers_train for param in layer.params.values()}
 
+    @cached_property
+    def tags(self) -> dict[str, ParamTags]:
+        return {layer.params[name].name: layer.tags[name] for layer in self.layers_train for name in layer.params}
+
     @property
-    def trainable(self) -> dict[str, tuple[Layer, str]]:
-        """What training changes: name of the parameter -> its layer, and its name in the layer."""
-        pairs = [(layer, name) for layer in self.layers_train for name in layer.params if not layer.is_fixed(name)]
-        return {layer.params[name].name: (layer, name) for layer, name in pairs}
+    def trainable(self) -> list[Any]:
+        """The parameters that training changes by their gradients."""
+        return [param for name, param in self.params.items() if self.tags[name].trainable]
+
+    def buffer_updates(self) -> list[tuple[Any, Any]]:
+        """Return the pairs (buffer, new symbolic value) of a training step."""
+        pairs = []
+        for layer in self.layers_train:
+            for name, value in layer.buffer_updates().items():
+                buffer = layer.params[name]
+                pairs.append((buffer, tensor.cast(value, buffer.dtype)))
+        return pairs
 
     def get_values(self) -> dict[str, np.ndarray]:
-        """Return copies of all parameters."""
+        """Return copies of all parameters and buffers."""
         return {name: param.get_value() for name, param in self.params.items()}
 
     def require_values(self, values: Mapping[str, np.ndarray], what: str) -> None:
-        """Refuse values by name that this network has no parameter for, or one of another shape.
+        """Refuse values by name for which this network has no parameter, or one of another shape.
 
         Raises
         ------
         ValueError
-            `what` says where the values are from.
+            `what` says where the values come from.
         """
         for name, value in values.items():
             if name not in self.params:
@@ -117,14 +154,29 @@ class Network:
             param = self.params[name]
             param.set_value(memory.copy(np.asarray(value, dtype=param.dtype)), borrow=True)
 
-    def check_loss(self, name: str, what: str) -> str:
-        """Return `name` if it is a loss of the output layer; `what` names the argument in the message."""
-        return checks.choice(name, self.output_layer.losses(), what)
+    # -- losses ------------------------------------------------------------------------------------------------------
+
+    def check_loss(self, name: str, what: str, trained: bool = False) -> str:
+        """Return the name of a loss of the output layer, or refuse it.
+
+        Parameters
+        ----------
+        name : str
+        what : str
+            Name of the argument, for the message.
+        trained : bool, optional
+            Refuse a loss that has no gradient; by default False.
+        """
+        output = self.output_layer
+        if trained and name in output.losses() and name not in output.trainable_losses():
+            default = output.trainable_losses()[0]
+            raise ValueError(f'got {what}="{name}", which has no gradient; need a smooth loss; try {what}="{default}"')
+        return checks.choice(name, output.trainable_losses() if trained else output.losses(), what)
 
     def loss(self, name: str, training: bool = False):
         """Return a loss, symbolic, of the training network or of its deterministic twin."""
         layers = self.layers_train if training else self.layers_inf
-        value = getattr(layers[-1], name)(self.y)
+        value = cast(OutputLayer, layers[-1]).loss(name, self.y)
         if getattr(value, "ndim", 0) != 0:
             raise ValueError(f"got the loss {name!r} with {value.ndim} axes; need one number a batch; try .mean()")
         return tensor.cast(value, engine.float_type())
@@ -134,22 +186,27 @@ class Network:
         return sum(layer.penalty() for layer in self.layers_train)
 
     def decay(self, param) -> tuple[float, float]:
-        """Return the factors (l1, l2) with which a trainable parameter adds to the training loss."""
-        layer, name = self.trainable[param.name]
-        return layer.decay(name)
+        """Return the factors (l1, l2) of a parameter's weight decay."""
+        tags = self.tags[param.name]
+        return tags.l1, tags.l2
 
     def constrain(self, param, value):
-        """Return what to store for an updated parameter."""
-        layer, name = self.trainable[param.name]
-        return layer.constrain(name, value)
+        """Return the value to store for an updated parameter."""
+        return self.tags[param.name].constrain(value)
+
+    # -- data --------------------------------------------------------------------------------------------------------
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Return True if examples of this shape can be brought into the shape of the input layer."""
+        return self.input_layer.accepts(shape)
 
     def prepare_features(self, X: np.ndarray) -> np.ndarray:
-        """Return a batch of examples in the shape and type that the network computes with.
+        """Return a batch of examples in the shape and dtype that the network computes with.
 
         Raises
         ------
         ValueError
-            If an example has another shape than the network was built for, or is not made of numbers.
+            If the examples have another shape than the network was built for, or are not numbers.
         """
         X = np.asarray(X)
         if X.ndim == 0 or not self.input_layer.accepts(X.shape[1:]):
@@ -162,17 +219,45 @@ class Network:
         X = X.reshape((len(X), *self.input_layer.output_shape))
         return np.ascontiguousarray(X, dtype=self.x.dtype)
 
+    def prepare_labels(self, labels: np.ndarray, first_row: int = 0) -> np.ndarray:
+        """Return labels as the network takes them, or refuse them, naming a row counted from `first_row`."""
+        return self.output_layer.prepare_labels(labels, first_row)
+
+    # -- compiled functions ------------------------------------------------------------------------------------------
+
     @cached_property
     def predict_batch(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Compiled: probabilities of a batch."""
+        """Compiled: the output for a batch of examples."""
         return engine.function([self.x], self.output_layer.output)
 
-    def evaluator(self, losses: Sequence[str]) -> Callable:
-        """Compile: the named losses of a batch in the deterministic network."""
-        return engine.function([self.x, self.y], [self.loss(name) for name in losses], on_unused_input="ignore")
+    def compiled_losses(self, names: tuple[str, ...]) -> Any:
+        """Return a compiled function of a batch that returns some losses of the deterministic network."""
+
+        def compile_losses() -> Any:
+            losses = [self.loss(name) for name in names]
+            return engine.function([self.x, self.y], losses, on_unused_input="ignore")
+
+        return self._compiled(("losses", names), compile_losses)
+
+    def compiled_step(self, sgd: SGD, train_loss: str) -> Any:
+        """Return the compiled training step: a function of a batch, its position and the inputs of the update rule."""
+
+        def compile_step() -> Any:
+            loss = self.loss(train_loss, training=True)
+            updates = sgd.updates(loss + self.penalty(), self.trainable, self.constrain, self.decay)
+            inputs = [self.x, self.y, self.position, *sgd.inputs]
+            return engine.function(inputs, loss, updates=updates + self.buffer_updates(), on_unused_input="ignore")
+
+        return self._compiled(("training step", sgd, train_loss), compile_step)
+
+    def _compiled(self, key: tuple, compile_function: Callable[[], Any]) -> Any:
+        if key not in self._functions:
+            logger.info("Compiling the %s.", key[0])
+            self._functions[key] = compile_function()
+        return self._functions[key]
 
 
 def connect_expressions(layers: Sequence[Layer], x) -> None:
-    """Let `x` run through the layers; each keeps its `output`."""
+    """Connect the layers' expressions, from `x` on; each layer gets its `output`."""
     for layer in layers:
         layer.output = x = layer.expression(x)

@@ -72,10 +72,13 @@ def model_of(network: Network, name: str) -> Any:
                 "try a method to_onnx(self, model, x)"
             )
     model.node("Identity", x)
-    model.nodes[-1].output[0] = "probabilities"
+    model.nodes[-1].output[0] = network.output_layer.output_name
     inputs, outputs = (
         [helper.make_tensor_value_info(label, TensorProto.FLOAT, ["n", *layer.output_shape])]
-        for label, layer in (("features", network.input_layer), ("probabilities", network.output_layer))
+        for label, layer in (
+            ("features", network.input_layer),
+            (network.output_layer.output_name, network.output_layer),
+        )
     )
     graph = helper.make_graph(model.nodes, name, inputs, outputs, model.initializers)
     found = helper.make_model(

@@ -1,7 +1,7 @@
 """Create mnist.pkl.gz from the four original files of MNIST.
 
 Run ``python -m arignote.sample_data.make_mnist FOLDER``, where FOLDER contains train-images-idx3-ubyte.gz and the other
-three files. The output is reproducible byte for byte.
+three formats. The output is reproducible byte for byte.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arignote.data import atomic, files
+from arignote.data import atomic, formats
 from arignote.sample_data import mnist
 
 SHA256 = {
@@ -29,7 +29,7 @@ def read_checked(path: Path) -> np.ndarray:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SHA256[path.name]:
         raise ValueError(f"{path}: got SHA-256 {found}; need {SHA256[path.name]}; try another copy of the file")
-    return files.read_idx(path)
+    return formats.read_idx(path)
 
 
 def read_pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,10 +7,12 @@ import numpy as np
 
 from arignote import native, sample_data
 from arignote.data import files
+from arignote.data.loader import Loader
 from arignote.data.readers import Data
 from arignote.image import augment
 from arignote.native.memory import empty
 from arignote.nnets import nets
+from arignote.nnets.train.executors.local import LocalExecutor
 from benchmarks.speed.networks import BATCH, NETWORKS, convolutions, pools, products
 
 RATE, MOMENTUM = {"rule": "const", "initial_value": 0.01}, {"rule": "const", "initial_value": 0.9}
@@ -55,14 +57,17 @@ def steps(name: str, variant: str) -> Callable[[int], float]:
     y = rng.integers(10, size=len(X))
     classifier = nets.NNClassifier(layer_defs(name), rng=0)
     classifier.fit(X[:BATCH], y[:BATCH], n_epochs=1, **FIT)
-    trainer = classifier.trainer
-    labels = classifier.network.output_layer.prepare_labels(y)
-    batches = [(X[i : i + BATCH], labels[i : i + BATCH]) for i in range(0, len(X), BATCH)]
+    sgd = classifier.trainer.sgd
+    loader = Loader({"train": Data(X, y)}, BATCH, network=classifier.network)
+    executor = LocalExecutor(classifier.network, loader, sgd, "nll")
+    batches = executor.load(list(loader.refs("train")))
 
     def run(n_steps: int) -> float:
         started = time.perf_counter()
-        for i in range(0, n_steps, trainer._step.block_size):
-            trainer._train_block([batches[(i + j) % 20] for j in range(trainer._step.block_size)])
+        for i in range(0, n_steps, executor.chunk):
+            chunk = range(executor.chunk)
+            executor.step([batches[(i + j) % 20] for j in chunk], [sgd.input_values(ahead=j) for j in chunk])
+            sgd.n_updates += len(chunk)
         return time.perf_counter() - started
 
     return run

@@ -92,7 +92,7 @@ def test_a_damaged_last_checkpoint_on_s3_gives_the_one_before(bucket):
     for classifier in (first, second):
         files.checkpoint_write(f"{bucket}/damaged", classifier)
     storage.write(f"{bucket}/damaged_last.pkl.gz", b"\x1f\x8bnothing")
-    with pytest.warns(UserWarning, match="Going on from the checkpoint before it"):
+    with pytest.warns(UserWarning, match="Reading the checkpoint before it"):
         again = files.checkpoint_read(f"{bucket}/damaged")
     assert_same(again.__getstate__(), first.__getstate__())
 

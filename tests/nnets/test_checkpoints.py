@@ -5,9 +5,10 @@ import time
 
 import pytest
 
+from arignote.checkpoint import format as checkpoint_format
 from arignote.data import files
 from arignote.nnets import checkpoints
-from arignote.nnets.checkpoints import Checkpoints
+from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter
 from arignote.nnets.nets import NNClassifier
 from tests.helpers import MLP, assert_same_params, assert_same_training
 
@@ -32,7 +33,7 @@ def test_a_lost_folder_is_reported_and_training_goes_on(blobs, tmp_path, caplog)
 
     classifier = fit(X, y, checkpoint=tmp_path / "runs/mine", augmentation=lose)
     assert classifier.trainer.progress.epoch == 4
-    assert "could not be written" in caplog.text and "Training goes on" in caplog.text
+    assert "could not be written" in caplog.text and "Training continues" in caplog.text
     assert "Not written: " in caplog.text
     straight = fit(X, y, checkpoint=tmp_path / "straight", augmentation=lambda X, y: (X, y))
     assert_same_training(classifier, straight)
@@ -60,14 +61,14 @@ def test_a_full_disk_leaves_the_last_good_file_and_is_tried_again(blobs, tmp_pat
 
 @pytest.mark.parametrize(("given", "expected"), [({"batches": 3, "seconds": None}, 3), ({"seconds": 0}, 1)])
 def test_is_due_after_batches_or_seconds(given, expected, tmp_path):
-    due = Checkpoints(tmp_path / "a", {}, **given)
+    due = CheckpointWriter(Checkpoint(tmp_path / "a", **given), {})
     assert [due.is_due(1) for _ in range(expected)] == [False] * (expected - 1) + [True]
 
 
 def test_is_due_after_a_minute_by_default(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
-    due = Checkpoints(tmp_path / "a", {})
+    due = CheckpointWriter(Checkpoint(tmp_path / "a"), {})
     now[0] += 59.9
     assert not due.is_due(1)
     now[0] += 0.2
@@ -77,7 +78,7 @@ def test_is_due_after_a_minute_by_default(tmp_path, monkeypatch):
 def test_a_best_model_does_not_put_off_the_last_one(blobs, tmp_path, monkeypatch):
     """The last state is due after 3 and 6 minibatches, though there is a best model after 2, 4 and 6."""
     written = []
-    monkeypatch.setattr(files, "write_content", lambda path, content: written.append(path.name))
+    monkeypatch.setattr(checkpoint_format, "write_content", lambda path, content: written.append(path.name))
     given = {"validation_frequency": 80, "checkpoint_batches": 3, "checkpoint_seconds": None}
     fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine", **given)
     kinds = [name.removeprefix("mine_").removesuffix(".pkl.gz") for name in written]
@@ -92,7 +93,7 @@ def test_a_good_run_warns_of_nothing(blobs, tmp_path, caplog):
 
 
 def test_files_are_whole_when_fit_raises(blobs, tmp_path, monkeypatch):
-    write = files.write_content
+    write = checkpoint_format.write_content
 
     def slowly(path, content):
         time.sleep(0.2)
@@ -101,7 +102,7 @@ def test_files_are_whole_when_fit_raises(blobs, tmp_path, monkeypatch):
     def fail_in_the_second_epoch(X, y, epoch, rng):
         return {0: (X, y)}[epoch]
 
-    monkeypatch.setattr(files, "write_content", slowly)
+    monkeypatch.setattr(checkpoint_format, "write_content", slowly)
     with pytest.raises(KeyError):
         fit(*blobs, checkpoint=tmp_path / "mine", augmentation=fail_in_the_second_epoch)
     assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch == 1
@@ -129,3 +130,27 @@ def test_a_best_model_found_elsewhere_is_written_here_too(blobs, tmp_path):
 def test_refuses_wrong_intervals(name, value, blobs, tmp_path):
     with pytest.raises(ValueError, match=f"got {name}={value}"):
         fit(*blobs, checkpoint=tmp_path / "a", **{name: value})
+
+
+def test_one_object_has_the_name_and_all_details(blobs, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(checkpoint_format, "write_content", lambda path, content: written.append(path.name))
+    checkpoint = Checkpoint(tmp_path / "mine", seconds=None, batches=4, keep_all=True)
+    classifier = fit(*blobs, n_epochs=2, checkpoint=checkpoint)
+    kinds = [name.removeprefix("mine_").removesuffix(".pkl.gz") for name in written]
+    assert kinds[:5] == ["last", "best_model", "last", "epoch1", "last"]
+    assert classifier.trainer.settings.checkpoint_all
+
+
+def test_details_beside_an_object_are_refused(blobs, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "mine")
+    for name, value in (("seconds", 5), ("batches", 7)):
+        with pytest.raises(TypeError, match=rf"got a Checkpoint and its {name} beside it.*{name}={value}\)"):
+            fit(*blobs, checkpoint=checkpoint, **{f"checkpoint_{name}": value})
+    with pytest.raises(TypeError, match="got a Checkpoint and its keep_all beside it"):
+        fit(*blobs, checkpoint=checkpoint, checkpoint_all=True)
+
+
+def test_a_wrong_interval_of_an_object_is_refused(blobs, tmp_path):
+    with pytest.raises(ValueError, match="got checkpoint_seconds=-1"):
+        fit(*blobs, checkpoint=Checkpoint(tmp_path / "mine", seconds=-1))

@@ -2,7 +2,6 @@ import copy
 import pickle
 import re
 import warnings
-from inspect import signature
 
 import numpy as np
 import pytest
@@ -289,7 +288,7 @@ def test_refuses_wrong_input_before_any_work(change, message, blobs, monkeypatch
     def no_work(*arguments):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr(nets.Trainer, "run", no_work)
+    monkeypatch.setattr(nets.Run, "train", no_work)
     X, y = blobs
     arguments = {"X": X, "y": y} | change(X, y)
     with pytest.raises((TypeError, ValueError, FileNotFoundError), match=message):
@@ -414,7 +413,7 @@ def test_state_is_plain_data(blobs):
 def test_going_on_keeps_what_was_stored_and_says_so(blobs):
     X, y = blobs
     classifier = fitted(X, y, n_epochs=1)
-    with pytest.warns(UserWarning, match="got sgd_type='sgd' to go on with a training that has 'adam', which stays"):
+    with pytest.warns(UserWarning, match="got sgd_type='sgd' to resume a training run that has 'adam', which stays"):
         classifier.fit(X, y, n_epochs=2, sgd_type="sgd")
     assert classifier.trainer.sgd.sgd_type == "adam"
     assert classifier.trainer.progress.epoch == 2
@@ -431,13 +430,29 @@ BEGUN_WITH = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="an argument that equals its default counts as not given")
+DEFAULTS = {
+    "sgd_type": "adadelta",
+    "train_loss": "nll",
+    "valid_loss": "nll",
+    "test_loss": ["error", "nll"],
+    "validate_on_train": False,
+    "checkpoint_all": False,
+}
+
+
+def test_defaults_are_those_that_are_documented(blobs):
+    settings = NNClassifier(MLP, rng=1).fit(*blobs, n_epochs=1, batch_size=60).trainer.settings
+    sgd = NNClassifier(MLP, rng=1).fit(*blobs, n_epochs=1, batch_size=60).trainer.sgd
+    found = {name: getattr(sgd if name == "sgd_type" else settings, name) for name in DEFAULTS}
+    assert found == DEFAULTS
+
+
 @pytest.mark.parametrize("name", BEGUN_WITH)
 def test_resuming_with_a_default_that_the_training_does_not_have_warns(name, blobs, with_squares):
     X, y = blobs
     classifier = NNClassifier(with_squares, rng=1, batch_size=60)
     classifier.fit(X, y, valid=(X, y), n_epochs=1, **{name: BEGUN_WITH[name]})
-    default = signature(NNClassifier.fit).parameters[name].default
+    default = DEFAULTS[name]
     with pytest.warns(UserWarning, match=rf"got {name}=.*{re.escape(repr(BEGUN_WITH[name]))}.* stays"):
         classifier.fit(X, y, valid=(X, y), n_epochs=2, **{name: default})
 

@@ -1,6 +1,8 @@
 """A run that was stopped anywhere ends like one that never was."""
 
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from arignote import engine
+from arignote.checkpoint import format as checkpoint_format
 from arignote.data import files
-from arignote.nnets.checkpoints import Checkpoints
+from arignote.nnets.checkpoints import CheckpointWriter
+from arignote.nnets.train.executors.local import LocalExecutor
 from tests.helpers import ROOT, digests
 from tests.resume import run
 
@@ -26,14 +30,14 @@ def in_process(kind, checkpoint, result):
 def snapshots(monkeypatch):
     """Collect the content of each checkpoint of the last state."""
     contents = []
-    write = Checkpoints.write
+    write = CheckpointWriter.write
 
     def collect(self, kind, model):
         if kind == "last":
-            contents.append(files.checkpoint_content(*files.take_state(model)))
+            contents.append(checkpoint_format.checkpoint_content(*checkpoint_format.take_state(model)))
         write(self, kind, model)
 
-    monkeypatch.setattr(Checkpoints, "write", collect)
+    monkeypatch.setattr(CheckpointWriter, "write", collect)
     return contents
 
 
@@ -49,7 +53,7 @@ def test_a_run_stopped_after_any_minibatch_ends_the_same_in_a_fresh_process(snap
     assert len(snapshots) == 15  # five minibatches an epoch, three epochs
 
     def go_on(i):
-        files.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
+        checkpoint_format.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
         return in_process("mlp", tmp_path / f"from{i}", tmp_path / f"result{i}")
 
     with ThreadPoolExecutor(2) as two_at_a_time:
@@ -61,7 +65,7 @@ def test_a_run_stopped_after_any_minibatch_ends_the_same_in_a_fresh_process(snap
 def test_so_does_a_conv_net(snapshots, tmp_path):
     expected = straight_run("conv", tmp_path)
     for i in (2, 6):  # in the middle of an epoch, and after a validation inside one
-        files.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
+        checkpoint_format.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
         assert in_process("conv", tmp_path / f"from{i}", tmp_path / f"result{i}") == expected
 
 
@@ -69,7 +73,7 @@ def test_so_does_training_from_a_file_that_is_shuffled_by_blocks(snapshots, tmp_
     expected = digests(run.run("hdf", tmp_path / "straight"))
     assert len(snapshots) == 15
     for i in range(15):
-        files.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
+        checkpoint_format.write_content(tmp_path / f"from{i}_last.pkl.gz", snapshots[i])
     for i in (1, 7):
         assert in_process("hdf", tmp_path / f"from{i}", tmp_path / f"result{i}") == expected
     for i in set(range(15)) - {1, 7}:
@@ -80,7 +84,7 @@ def test_three_resumes_within_one_epoch_end_the_same(snapshots, tmp_path, quick)
     expected = straight_run("mlp", tmp_path)
     classifier, given = None, run.arguments("mlp", tmp_path)[1]
     for i in (5, 6, 8):
-        files.write_content(tmp_path / "again_last.pkl.gz", snapshots[i])
+        checkpoint_format.write_content(tmp_path / "again_last.pkl.gz", snapshots[i])
         classifier = files.checkpoint_read(tmp_path / "again")
         del snapshots[i + 1 :]
         classifier.fit(**given, checkpoint=tmp_path / "again")
@@ -89,18 +93,15 @@ def test_three_resumes_within_one_epoch_end_the_same(snapshots, tmp_path, quick)
 
 def test_the_state_in_the_middle_of_a_validation_validates_again(tmp_path, quick, monkeypatch):
     expected = straight_run("mlp", tmp_path)
-    from arignote.nnets.training import Stopped, Trainer
+    evaluate, calls = LocalExecutor.evaluate, []
 
-    evaluate, calls = Trainer.evaluate, []
-
-    def stop_in_the_second(self, data, stop=None):
-        calls.append(data)
+    def stop_in_the_second(self, refs):
+        calls.append(refs)
         if len(calls) == 2:
-            stop.request("a test")
-            raise Stopped
-        return evaluate(self, data, stop)
+            os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(self, refs)
 
-    monkeypatch.setattr(Trainer, "evaluate", stop_in_the_second)
+    monkeypatch.setattr(LocalExecutor, "evaluate", stop_in_the_second)
     run.run("mlp", tmp_path / "stopped")
     stored = files.checkpoint_read(tmp_path / "stopped")
     assert stored.trainer.progress.validation_is_due and not stored.trainer.history

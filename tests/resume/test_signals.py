@@ -11,7 +11,7 @@ import time
 import pytest
 
 from arignote.data import files
-from arignote.nnets.interrupt import SpotWatcher, Stopped, StopRequest
+from arignote.nnets.train.interrupt import SpotWatcher, Stopped, StopRequest
 from tests.helpers import ROOT, wait_until
 from tests.resume import run
 from tests.resume.test_exact import in_process, straight_run

@@ -16,16 +16,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from arignote.data import files
+from arignote.checkpoint import format as checkpoint_format
+from arignote.data import files, unpickle
+from arignote.data.formats.packed import read_bytes
 from tests import kills
 from tests.helpers import ROOT
 
 SAVE = """
 import os, sys
-from arignote.data import files
+from arignote.checkpoint import format as checkpoint_format
 content = open(sys.argv[1], "rb").read()
 os.path.exists("/the-work-begins")
-files.write_content(sys.argv[2], content)
+checkpoint_format.write_content(sys.argv[2], content)
 os.path.exists("/the-work-has-ended")
 """
 
@@ -84,8 +86,8 @@ def torture(
             process.stdout.close()
             assert process.returncode in (-number, 128 + number), process.returncode
             if files.checkpoint_path(checkpoint).exists():
-                header, _ = files.unpickle.loads(files._read_bytes(files.checkpoint_path(checkpoint)))
-                assert header["format"] == files.FORMAT
+                header, _ = unpickle.loads(read_bytes(files.checkpoint_path(checkpoint)))
+                assert header["format"] == checkpoint_format.FORMAT
                 whole += 1
             continue
         output = process.communicate()[0]
@@ -109,7 +111,7 @@ def kill_at_every_system_call(folder: Path) -> None:
     contents = []
     for seed in (1, 2, 3):
         classifier = nets.NNClassifier(nets.define_mlp([20], 3), n_in=5, rng=seed)
-        contents.append(files.checkpoint_content(*files.take_state(classifier)))
+        contents.append(checkpoint_format.checkpoint_content(*checkpoint_format.take_state(classifier)))
     (folder / "new").write_bytes(contents[2])
     target = folder / "mine_last.pkl.gz"
     command = [sys.executable, "-c", SAVE, str(folder / "new"), str(target)]
@@ -118,7 +120,7 @@ def kill_at_every_system_call(folder: Path) -> None:
         for path in folder.glob("*mine*"):
             path.unlink()
         for content in contents[:2]:
-            files.write_content(target, content)
+            checkpoint_format.write_content(target, content)
 
     survivors = collections.Counter()
 

@@ -1,18 +1,19 @@
-"""What a layer is.
+"""The base classes of layers.
 
-A layer of your own is a class with one method::
+A custom layer is a class with one method::
 
     class ScaleLayer(Layer):
         def expression(self, x):
             return 2 * x
 
 From then on ``["ScaleLayer"]`` works in a network's definition, as does ``[ScaleLayer]``. A layer that changes the
-shape writes `output_shape_for` too; one that learns writes `create_params`, and calls `add_param` there.
+shape also defines `output_shape_for`. A layer with parameters defines `create_params`, and calls `add_param` there. A
+layer with state that is not learned, such as a running mean, calls `add_buffer` there, and defines `buffer_updates`.
 """
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,20 +28,54 @@ LAYERS: dict[str, type["Layer"]] = {}
 Shape = tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class ParamTags:
+    """The role of a parameter in training.
+
+    Parameters
+    ----------
+    trainable : bool, optional
+        True, the default, if training changes it by its gradient.
+    l1, l2 : float, optional
+        The training loss gains ``l1 * sum(abs(W)) + l2 * sum(W**2)``. By default 0.
+    maxnorm : float, optional
+        After each update, the norm along `incoming_axes` is at most this.
+    incoming_axes : tuple of int, optional
+        The axes that hold the incoming weights of one unit.
+    is_buffer : bool, optional
+        True for state that is not learned: see :meth:`Layer.add_buffer`.
+    """
+
+    trainable: bool = True
+    l1: float = 0.0
+    l2: float = 0.0
+    maxnorm: float | None = None
+    incoming_axes: tuple[int, ...] = ()
+    is_buffer: bool = False
+
+    def constrain(self, value):
+        """Return the new, symbolic `value` of the parameter, scaled down to its maximal norm if it has one."""
+        if self.maxnorm is None:
+            return value
+        squares = (value**2).sum(axis=self.incoming_axes, keepdims=True)
+        # The floor keeps 0 / 0 out of units whose weights are all zero.
+        return value * tensor.minimum(1, self.maxnorm / tensor.sqrt(tensor.maximum(squares, 1e-30)))
+
+
 @dataclass
-class Surroundings:
-    """What a layer is told of the network around it when it is built.
+class BuildContext:
+    """What the layers of a network share when it is built.
 
     Parameters
     ----------
     seed : int
-        Weights are drawn from streams with this seed.
+        Seed of the initial weights.
     dropout_seed : int
-        Dropout masks are drawn from streams with this seed.
+        Seed of dropout masks.
     position : symbolic int64 vector of length 3
-        Where training stands: (epoch, batch, shard).
+        Position of the minibatch: (epoch, batch, shard).
     stored : dict of str to array, optional
-        Parameters of a network that was stored, by full name, to take instead of new ones.
+        Parameters of a stored network, by full name, to use instead of initial ones.
     """
 
     seed: int
@@ -50,7 +85,7 @@ class Surroundings:
 
 
 class Layer:
-    """A step of a network: a shape and an expression, and perhaps parameters.
+    """A layer of a network: shapes, an expression, and perhaps parameters.
 
     Parameters
     ----------
@@ -65,7 +100,9 @@ class Layer:
     layout : {"bc01", "c01b"}
         Order in which images lie in the arrays that come in: b for batch, c for channel, 0 and 1 for row and column.
     params : dict of str to shared variable
-        The layer's parameters, by their names in the layer (``W``, not ``fc1.W``).
+        The layer's parameters and buffers, by their names in the layer (``W``, not ``fc1.W``).
+    tags : dict of str to ParamTags
+        The role of each in training.
     training : bool
         True in the network that is trained, False in its deterministic twin.
     output : symbolic
@@ -76,7 +113,7 @@ class Layer:
     training: bool = True
     input_shape: Shape
     output_shape: Shape
-    surroundings: Surroundings
+    context: BuildContext
     output: Any
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
@@ -95,9 +132,10 @@ class Layer:
             raise ValueError(f'got name={name!r}; need a text without "."; try name="fc1"')
         self.name = name
         self.params: dict[str, Any] = {}
+        self.tags: dict[str, ParamTags] = {}
         self.layout = "bc01"
 
-    # -- to be written by a layer ------------------------------------------------------------------------------------
+    # -- to be defined by a layer ------------------------------------------------------------------------------------
 
     def expression(self, x):
         """Return the output for an input `x`, a symbolic array of shape ``(n, *input_shape)`` in `layout` order."""
@@ -112,15 +150,28 @@ class Layer:
         return self.layout
 
     def create_params(self) -> None:
-        """Call `add_param` for each parameter. Shapes are known by now."""
+        """Call `add_param` for each parameter and `add_buffer` for each buffer. Shapes are known by now."""
 
-    # -- what a layer can use ----------------------------------------------------------------------------------------
+    def buffer_updates(self) -> dict[str, Any]:
+        """Return the new value of each buffer that a training step changes, symbolic, by its name in the layer.
+
+        Called in the network that is trained, after `expression`. Where a minibatch is cut into shards, each shard
+        computes a value, and the buffer becomes their mean, weighted by the numbers of rows.
+        """
+        return {}
+
+    def penalty(self):
+        """Return a symbolic penalty to add to the training loss, beside weight decay, or 0."""
+        return 0
+
+    # -- for use by a layer ------------------------------------------------------------------------------------------
 
     def add_param(
         self,
         name: str,
         value: np.ndarray | Callable[[np.random.Generator], np.ndarray],
         shape: Shape | None = None,
+        tags: ParamTags = ParamTags(),
     ):
         """Create a parameter.
 
@@ -129,26 +180,46 @@ class Layer:
         name : str
             Its name in the layer, e.g. "W".
         value : array, or callable
-            What it starts from; a function is given a random generator of the parameter's own.
+            Its initial value, or a function that draws it from a random generator of the parameter's own.
         shape : tuple of int, optional
-            What the function returns, so that a stored parameter can be compared with it before memory is taken.
+            Shape of what the function returns, so that a stored parameter can be compared with it before memory is
+            taken.
+        tags : ParamTags, optional
+            Its role in training; by default it is trained, without weight decay.
 
         Returns
         -------
         shared variable
         """
-        if self.surroundings.stored is not None:
+        if self.context.stored is not None:
             value = self._stored_param(name, shape if callable(value) else np.shape(value))
         elif callable(value):
-            value = value(streams.generator(self.surroundings.seed, f"initial {self.name}.{name}"))
+            value = value(streams.generator(self.context.seed, f"initial {self.name}.{name}"))
         value = np.ascontiguousarray(value, dtype=engine.float_type())
         self.params[name] = engine.shared(value, name=f"{self.name}.{name}")
+        self.tags[name] = tags
         return self.params[name]
 
+    def add_buffer(self, name: str, value: np.ndarray):
+        """Create a buffer: state that is stored, exported and resumed like a parameter, but not learned.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the layer, e.g. "mean".
+        value : array
+            Its initial value. `buffer_updates` says what a training step makes of it.
+
+        Returns
+        -------
+        shared variable
+        """
+        return self.add_param(name, value, tags=ParamTags(trainable=False, is_buffer=True))
+
     def _stored_param(self, name: str, shape: Shape | None) -> np.ndarray:
-        """Return a parameter of the stored network, which has to be there and of the right shape."""
+        """Return a parameter of the stored network, which must have it, of the right shape."""
         full_name = f"{self.name}.{name}"
-        value = (self.surroundings.stored or {}).get(full_name)
+        value = (self.context.stored or {}).get(full_name)
         if not isinstance(value, np.ndarray):
             raise ValueError(f"got a stored network without {full_name}; need all parameters; try another file")
         if shape is not None and value.shape != tuple(shape):
@@ -159,7 +230,7 @@ class Layer:
         return value
 
     def refuse(self, need: str, attempt: str):
-        """Raise an error that says this layer cannot follow the one before it."""
+        """Raise the error for an input that this layer cannot take: what it needs, and what to try."""
         raise ValueError(f"{self}: got an input of shape {self.input_shape}; need {need}; try {attempt}")
 
     def require_images(self) -> None:
@@ -172,20 +243,20 @@ class Layer:
             )
 
     def as_bc01(self, x):
-        """Return images that come in, in the order (batch, channel, row, column)."""
+        """Return input images in the order (batch, channel, row, column)."""
         return x.dimshuffle(3, 0, 1, 2) if self.layout == "c01b" and x.ndim == 4 else x
 
     def as_layout(self, x):
         """Return images, given as (batch, channel, row, column), in the order of the input."""
         return x.dimshuffle(1, 2, 3, 0) if self.layout == "c01b" and x.ndim == 4 else x
 
-    # -- what the network calls --------------------------------------------------------------------------------------
+    # -- called by the network ----------------------------------------------------------------------------------------
 
-    def connect(self, input_shape: Shape, layout: str, surroundings: Surroundings) -> None:
-        """Learn what comes in, work out what goes out, and create the parameters."""
+    def connect(self, input_shape: Shape, layout: str, context: BuildContext) -> None:
+        """Set the shapes of input and output, and create the parameters."""
         self.input_shape = tuple(input_shape)
         self.layout = layout
-        self.surroundings = surroundings
+        self.context = context
         self.output_shape = tuple(self.output_shape_for(self.input_shape))
         if any(size < 1 for size in self.output_shape):
             self.refuse(f"one large enough to leave something (the output would be {self.output_shape})",
@@ -198,22 +269,6 @@ class Layer:
         twin.training = False
         return twin
 
-    def penalty(self):
-        """Return what the layer adds to the training loss, beside `decay`, symbolic, or 0."""
-        return 0
-
-    def decay(self, name: str) -> tuple[float, float]:
-        """Return the factors (l1, l2) of a parameter: the loss gains ``l1 * sum(abs(W)) + l2 * sum(W**2)``."""
-        return 0.0, 0.0
-
-    def constrain(self, name: str, value):
-        """Return the new `value` of a parameter after an update, symbolic, changed to keep the layer's limits."""
-        return value
-
-    def is_fixed(self, name: str) -> bool:
-        """Say whether training leaves this parameter alone."""
-        return False
-
     def __str__(self) -> str:
         return f'layer "{self.name}" ({type(self).__name__})' if self.name else type(self).__name__
 
@@ -223,7 +278,7 @@ class Layer:
 
 
 class WeightLayer(Layer, abstract=True):
-    """A layer with weights, and what can be asked of weights.
+    """A layer with weights: weight decay, maximal norms and fixed parameters.
 
     Parameters
     ----------
@@ -254,34 +309,21 @@ class WeightLayer(Layer, abstract=True):
         if not isinstance(fix_params, bool) and not all(isinstance(name, str) for name in fix_params):
             raise ValueError(f'got fix_params={fix_params!r}; need True or a list of names; try fix_params=["W"]')
         self.fix_params = fix_params if isinstance(fix_params, bool) else list(fix_params)
-        # Name of each weight -> the axes along which one unit's incoming weights lie.
-        self.weights: dict[str, tuple[int, ...]] = {}
+
+    def add_param(self, name, value, shape=None, tags=ParamTags()):
+        fixed = self.fix_params if isinstance(self.fix_params, bool) else name.startswith(tuple(self.fix_params))
+        return super().add_param(name, value, shape, replace(tags, trainable=tags.trainable and not fixed))
 
     def add_weight(self, name: str, value, incoming_axes: tuple[int, ...], shape: Shape | None = None):
         """Create a parameter to which l1, l2 and maxnorm apply; `incoming_axes` hold the weights of one unit."""
-        self.weights[name] = incoming_axes
-        return self.add_param(name, value, shape)
+        tags = ParamTags(l1=self.l1, l2=self.l2, maxnorm=self.maxnorm, incoming_axes=incoming_axes)
+        return self.add_param(name, value, shape, tags)
 
-    def connect(self, input_shape, layout, surroundings):
-        super().connect(input_shape, layout, surroundings)
+    def connect(self, input_shape, layout, context):
+        super().connect(input_shape, layout, context)
         for beginning in self.fix_params if isinstance(self.fix_params, list) else []:
             if not any(name.startswith(beginning) for name in self.params):
                 raise ValueError(
                     f"{self}: got fix_params with {beginning!r}; need the beginning of a parameter's name; "
                     f"{checks.suggestion(beginning, self.params)}"
                 )
-
-    def decay(self, name):
-        return (self.l1, self.l2) if name in self.weights else (0.0, 0.0)
-
-    def constrain(self, name, value):
-        if self.maxnorm is None or name not in self.weights:
-            return value
-        squares = (value**2).sum(axis=self.weights[name], keepdims=True)
-        # The floor keeps 0 / 0 out of units whose weights are all zero.
-        return value * tensor.minimum(1, self.maxnorm / tensor.sqrt(tensor.maximum(squares, 1e-30)))
-
-    def is_fixed(self, name):
-        if isinstance(self.fix_params, bool):
-            return self.fix_params
-        return any(name.startswith(beginning) for beginning in self.fix_params)

@@ -11,7 +11,7 @@ from arignote.util import checks, streams
 class DropoutLayer(Layer):
     """Set a random part of the previous layer's outputs to zero while training.
 
-    What stays is scaled up by ``1 / (1 - dropout_p)``, so that the deterministic network needs no change. The mask
+    The others are scaled up by ``1 / (1 - dropout_p)``, so that the deterministic network needs no change. The mask
     depends on the network's seed, this layer's name and the position in training, and on nothing else.
     Srivastava et al., "Dropout", JMLR 15 (2014).
 
@@ -29,8 +29,8 @@ class DropoutLayer(Layer):
         self.dropout_p = checks.number(dropout_p, "dropout_p", least=0, below=1)
 
     def create_params(self):
-        # No parameter, since it is not learned; and no constant, which would make compiled code depend on the seed.
-        key = streams.philox_key(self.surroundings.dropout_seed, f"dropout {self.name}")
+        # Not a parameter, since the seed determines it; not a constant, which would make compiled code depend on it.
+        key = streams.philox_key(self.context.dropout_seed, f"dropout {self.name}")
         self.key = engine.shared(key, name=f"{self.name}.key")
 
     def expression(self, x):
@@ -38,4 +38,4 @@ class DropoutLayer(Layer):
             return x
         fraction = np.float64(self.dropout_p)
         # Units are numbered in one order, whatever the layout, so that the mask does not depend on it.
-        return self.as_layout(dropout(self.as_bc01(x), fraction, self.key, self.surroundings.position))
+        return self.as_layout(dropout(self.as_bc01(x), fraction, self.key, self.context.position))

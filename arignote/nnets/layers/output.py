@@ -1,46 +1,85 @@
-"""Layers at the end of a network: probabilities and losses.
+"""Layers at the end of a network: what it predicts, its objectives, and its metrics.
 
-A loss is a method of the output layer that takes the symbolic labels and returns a symbolic scalar, the mean over the
-batch. ``train_loss="my_loss"`` in `fit` calls the method ``my_loss`` of an output layer of your own.
+``train_loss="my_loss"`` in `fit` finds an objective of the output layer by its name; the first one is the default. A
+custom output layer can also define a method ``my_loss(self, y)``, which takes the symbolic labels and returns a
+symbolic scalar, the mean over the batch.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
-from arignote.engine import binary_cross_entropy, sigmoid, tensor
+from arignote.engine import sigmoid, tensor
+from arignote.nnets import metrics as metric_tables
+from arignote.nnets import objectives as objective_tables
 from arignote.nnets.layers.base import Layer, WeightLayer
 from arignote.nnets.layers.dense import as_vectors
-from arignote.ops import activate, fraction_wrong, matmul, mean_nll, softmax
+from arignote.ops import activate, matmul, softmax
 from arignote.util import checks
 
 
 class OutputLayer(Layer, abstract=True):
-    """What every output layer has, and what an output layer of your own can replace.
+    """The base class of output layers: a classifier, unless a subclass says otherwise.
 
     The output is the probability of each class, of shape (n, n_classes); labels are class numbers.
+
+    Attributes
+    ----------
+    objectives : dict of str to callable
+        The losses to train on, by name; the first is the default.
+    metrics : dict of str to Metric
+        What else can be reported.
+    default_test_losses : sequence of str
+        What is reported of test data by default.
+    output_name : str
+        What the output is called in an exported model.
     """
 
     short_name = "output"
+    objectives: ClassVar[Mapping[str, objective_tables.Objective]] = objective_tables.CLASSIFICATION
+    metrics: ClassVar[Mapping[str, metric_tables.Metric]] = metric_tables.CLASSIFICATION
+    default_test_losses: ClassVar[Sequence[str]] = ("error", "nll")
+    output_name: ClassVar[str] = "probabilities"
 
     @property
     def n_classes(self) -> int:
         """Number of classes."""
         return self.output_shape[0]
 
+    # -- objectives and metrics --------------------------------------------------------------------------------------
+
     def nll(self, y):
-        """Return the mean negative log likelihood of the labels."""
-        return mean_nll(self.output, y)
+        """Return the objective "nll", for use in custom losses."""
+        return self.objectives["nll"](self.output, y)
 
     def error(self, y):
-        """Return the fraction of examples whose most probable class is not their label."""
-        return fraction_wrong(self.output, y)
+        """Return the metric "error", for use in custom losses."""
+        return self.metrics["error"](self.output, y)
+
+    def loss(self, name: str, y):
+        """Return a loss by its name, symbolic: a custom method of the layer, an objective or a metric."""
+        if name in self.custom_losses():
+            return getattr(self, name)(y)
+        table = self.objectives if name in self.objectives else self.metrics
+        return table[name](self.output, y)
+
+    def custom_losses(self) -> list[str]:
+        """Return the names of a custom layer's methods with the signature ``(self, y)``."""
+        methods = inspect.getmembers(type(self), inspect.isfunction)
+        custom = [(name, method) for name, method in methods if not method.__module__.startswith("arignote.")]
+        return [name for name, method in custom if list(inspect.signature(method).parameters) == ["self", "y"]]
+
+    def trainable_losses(self) -> list[str]:
+        """Return the names of the losses that a network can be trained on."""
+        return [*self.objectives, *(name for name in self.custom_losses() if name not in self.metrics)]
 
     def losses(self) -> list[str]:
-        """Return the names of this layer's losses: its methods with the signature ``loss(self, y)``."""
-        methods = inspect.getmembers(type(self), inspect.isfunction)
-        return [name for name, method in methods if list(inspect.signature(method).parameters) == ["self", "y"]]
+        """Return the names of all losses that can be reported."""
+        return list(dict.fromkeys([*self.objectives, *self.metrics, *self.custom_losses()]))
+
+    # -- labels and predictions --------------------------------------------------------------------------------------
 
     def label_symbol(self):
         """Return the symbolic labels of a batch."""
@@ -72,17 +111,21 @@ class OutputLayer(Layer, abstract=True):
             )
         return labels.astype(np.int32)
 
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+    def decide(self, output: np.ndarray) -> np.ndarray:
         """Turn probabilities, shape (n, n_classes), into predicted classes, int64 of shape (n,)."""
-        return probabilities.argmax(axis=1)
+        return output.argmax(axis=1)
 
-    def count_right(self, predicted: np.ndarray, labels: np.ndarray) -> float:
-        """Return the fraction of right predictions."""
+    def score(self, predicted: np.ndarray, labels: np.ndarray) -> float:
+        """Return the fraction of correct predictions."""
         return float((predicted == labels).mean())
+
+    def describe_score(self, score: float, n_rows: int) -> str:
+        """Return a sentence on the score of `n_rows` examples."""
+        return f"{100 * (1 - score):.2f} % of {n_rows} examples are misclassified"
 
 
 class SoftmaxOutputLayer(OutputLayer):
-    """The softmax of what comes in, one value for each class; without weights.
+    """The softmax of its input, one value for each class; without weights.
 
     Parameters
     ----------
@@ -170,18 +213,12 @@ class MultilabelOutputLayer(WeightedOutputLayer):
         See :class:`~arignote.nnets.layers.base.WeightLayer`.
     """
 
+    objectives = objective_tables.MULTILABEL
+    metrics = metric_tables.MULTILABEL
     least_classes = 1
 
     def expression(self, x):
         return sigmoid(self.linear(x))
-
-    def nll(self, y):
-        """Return the negative log likelihood of an example's labels, summed over the labels, mean over the batch."""
-        return binary_cross_entropy(self.output, y).sum(axis=1).mean()
-
-    def error(self, y):
-        """Return the fraction of labels that are predicted wrongly."""
-        return tensor.neq(self.output > 0.5, y > 0.5).mean()
 
     def label_symbol(self):
         return tensor.matrix("y")
@@ -208,7 +245,7 @@ class MultilabelOutputLayer(WeightedOutputLayer):
 
 
 def require_numbers(labels: np.ndarray) -> None:
-    """Refuse labels that are text or objects, since nobody can say which class number is meant."""
+    """Refuse labels that are text or objects, which do not say which class number is meant."""
     if labels.dtype.kind not in "buif":
         raise ValueError(
             f"got labels of dtype {labels.dtype}; need numbers; "

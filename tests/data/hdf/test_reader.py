@@ -96,7 +96,7 @@ def test_a_bad_value_is_named_with_file_table_and_row(path, blobs, quick, column
     data = Data(HDFReader(path, "features"), HDFReader(path, "labels"), shuffle=shuffle, shuffle_rows=50)
     with pytest.raises(ValueError, match=f"blobs.h5, table '{column}': {message}") as caught:
         small().fit(data, n_epochs=2)
-    assert "training_batches" in [entry.name for entry in caught.traceback]  # where it happened, in the thread
+    assert "_iterate" in [entry.name for entry in caught.traceback]  # where it happened, in the thread
     assert open_files() == [] and "arignote-prefetch" not in [thread.name for thread in threading.enumerate()]
 
 

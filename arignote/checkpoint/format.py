@@ -1,0 +1,197 @@
+"""The files that networks are kept in.
+
+A checkpoint is a gzip file of two pickles, one after the other: a header, which describes it and has a checksum of
+the rest; and the state of a network and its training, plain data and numpy arrays only: a
+:class:`~arignote.checkpoint.state.ModelState`. Files are opened by :mod:`arignote.data.unpickle`, which runs nothing
+that they contain, and unpacked up to a limit.
+"""
+
+import gzip
+import hashlib
+import pickle
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arignote import __version__
+from arignote.checkpoint import first_arignote
+from arignote.checkpoint.registry import MODELS
+from arignote.data import storage, unpickle
+from arignote.data.formats.packed import CheckpointError, read_bytes
+
+FORMAT = "arignote checkpoint"
+FORMAT_VERSION = 1
+# Weights are noise to a compressor, which would save less than a tenth of the size and take most of the time.
+COMPRESSION = 0
+
+
+def checkpoint_path(name: str | Path, kind: str | None = None) -> str | Path:
+    """Return the file that a checkpoint `DIR/STEM` is kept in: ``DIR/STEM_last.pkl.gz``, or another kind than last.
+
+    The full name of a file is returned as it is. Addresses such as ``s3://bucket/STEM`` stay text.
+
+    Examples
+    --------
+    >>> checkpoint_path("runs/mnist", "best_model").name
+    'mnist_best_model.pkl.gz'
+    >>> checkpoint_path("s3://bucket/run/mnist")
+    's3://bucket/run/mnist_last.pkl.gz'
+    """
+    full = str(name)
+    if kind is not None or not full.endswith((".pkl", ".pkl.gz")):
+        full = f"{full}_{kind or 'last'}.pkl.gz"
+    return full if storage.is_remote(name) else Path(full)
+
+
+def previous_path(path: str | Path) -> str | Path | None:
+    """Return where the checkpoint before the last one is kept, if `path` is that of a last one."""
+    full = str(path)
+    if not full.endswith("_last.pkl.gz"):
+        return None
+    previous = full.removesuffix("_last.pkl.gz") + "_previous.pkl.gz"
+    return previous if storage.is_remote(path) else Path(previous)
+
+
+def plain_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return metadata that can be stored and read back.
+
+    Raises
+    ------
+    ValueError
+        If they are more than plain data.
+    """
+    metadata = dict(metadata or {})
+    try:
+        unpickle.loads(pickle.dumps(metadata, protocol=4))
+    except (unpickle.PickleError, pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"got metadata that cannot be stored ({error}); need plain data; try text or numbers"
+        ) from error
+    return metadata
+
+
+def take_state(model: Any, metadata: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], bytes]:
+    """Return a snapshot of a network: its header, and its state as a pickle. Takes a few milliseconds."""
+    header = plain_metadata(metadata) | {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "arignote_version": __version__,
+        "model_type": type(model).__name__,
+        "model_name": model.name,
+        "utc_time": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+    }
+    return header, pickle.dumps(model.__getstate__(), protocol=4)
+
+
+def checkpoint_content(header: Mapping[str, Any], state: bytes) -> bytes:
+    """Return the content of a checkpoint file, not yet packed, from a header and a state. Adds the checksum."""
+    sums = {"n_bytes": len(state), "sha256": hashlib.sha256(state).hexdigest()}
+    return pickle.dumps(dict(header) | sums, protocol=4) + state
+
+
+def write_content(path: str | Path, content: bytes) -> None:
+    """Write the content of a checkpoint file. A last checkpoint keeps the one before it under another name."""
+    storage.write(path, gzip.compress(content, COMPRESSION), keep_as=previous_path(path))
+
+
+def checkpoint_write(name: str | Path, model: Any, metadata: Mapping[str, Any] | None = None) -> str | Path:
+    """Write a classifier to a file, which is replaced in one step.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file name that ends in .pkl.gz, or ``DIR/STEM``, which is written to ``DIR/STEM_last.pkl.gz``; or an address
+        that fsspec knows, such as ``s3://bucket/run/mnist``.
+    model : NNClassifier
+    metadata : dict, optional
+        Stored with it; see `checkpoint_read`. Plain data.
+
+    Returns
+    -------
+    str or Path
+        The file.
+    """
+    path = checkpoint_path(name)
+    write_content(path, checkpoint_content(*take_state(model, metadata)))
+    return path
+
+
+def checkpoint_read(name: str | Path, get_metadata: bool = False, max_bytes: int | None = None) -> Any:
+    """Read a network that can predict at once, and whose `fit` resumes its training.
+
+    Checkpoints of earlier versions are read too, those of the first Arignote (version 3.0) among them; see
+    :mod:`arignote.checkpoint.first_arignote`. Where the last checkpoint of a run is damaged, the one before it is read,
+    with a warning.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file name, or ``DIR/STEM``, which is read from ``DIR/STEM_last.pkl.gz``; or an address.
+    get_metadata : bool, optional
+        Return the dictionary stored with it, too.
+    max_bytes : int, optional
+        Refuse a file that unpacks to more. By default 64 MiB and a hundred times its packed size.
+
+    Returns
+    -------
+    NNClassifier, or a pair (NNClassifier, dict)
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    CheckpointError
+        If the file is damaged, is no checkpoint, or needs code that this program does not have.
+    """
+    path = checkpoint_path(name)
+    try:
+        model, header = _read_checkpoint(path, max_bytes)
+    except CheckpointError as damage:
+        previous = previous_path(path)
+        if previous is None or not storage.exists(previous):
+            raise
+        model, header = _read_checkpoint(previous, max_bytes)
+        message = f"{damage}. Reading the checkpoint before it, {previous}, of {header['utc_time']} UTC"
+        warnings.warn(message, stacklevel=2)
+    return (model, header) if get_metadata else model
+
+
+def _read_checkpoint(path: str | Path, max_bytes: int | None) -> tuple[Any, dict]:
+    """Return the classifier and the metadata in one file."""
+    content = read_bytes(path, max_bytes)
+    try:
+        header, end = unpickle.loads(content, classes=first_arignote.CLASSES)
+        if first_arignote.knows(header):
+            model, _ = unpickle.loads(content, end, first_arignote.CLASSES)
+            return _model_class("NNClassifier").from_state(first_arignote.state_of(model)), first_arignote.metadata(
+                header
+            )
+        _check_header(header, content[end:])
+        state, _ = unpickle.loads(content, end)
+        return _model_class(header["model_type"]).from_state(state), header
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except unpickle.PickleError as error:
+        raise CheckpointError(f"{path}: {error}; try a copy of the file") from error
+    except Exception as error:  # what was stored does not fit the code, in whatever way
+        raise CheckpointError(f"{path}: cannot be restored by this program: {error}") from error
+
+
+def _check_header(header: Any, state: bytes) -> None:
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CheckpointError("got a file that is no Arignote checkpoint; need one; try files.read_pickle for data")
+    if header.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"got format version {header.get('format_version')!r:.20}; need {FORMAT_VERSION}; "
+            "try a newer Arignote, pip install --upgrade arignote"
+        )
+    if header.get("n_bytes") != len(state) or header.get("sha256") != hashlib.sha256(state).hexdigest():
+        raise CheckpointError("got a damaged file, whose checksum does not fit; need a whole one; try a copy of it")
+
+
+def _model_class(name: str) -> Any:
+    if name not in MODELS:
+        raise CheckpointError(f"got a {name!r}; need one of {', '.join(MODELS)}")
+    return MODELS[name]()

@@ -1,0 +1,50 @@
+"""States of earlier versions, brought to the current one step by step.
+
+The first Arignote's checkpoints are read by :mod:`arignote.checkpoint.first_arignote`, which makes a state of version
+1.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from arignote.checkpoint.state import VERSION
+
+
+def migrate(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state of the current version; the one given is left as it is.
+
+    Raises
+    ------
+    ValueError
+        If a newer Arignote wrote it, or it has no version.
+
+    Examples
+    --------
+    >>> old = {"state_version": 1, "name": "mine", "trainer": None}
+    >>> migrate(old)
+    {'state_version': 2, 'name': 'mine', 'run': None}
+    """
+    version = state.get("state_version")
+    if version not in (*MIGRATIONS, VERSION):
+        is_newer = isinstance(version, int) and version > VERSION
+        advice = "a newer Arignote, pip install --upgrade arignote" if is_newer else "a copy of the file"
+        raise ValueError(
+            f"got a state of version {version!r:.20}; need version {VERSION} or an earlier one; try {advice}"
+        )
+    found = dict(state)
+    while found["state_version"] != VERSION:
+        found = MIGRATIONS[found["state_version"]](found)
+    return found
+
+
+def _from_version_1(state: dict[str, Any]) -> dict[str, Any]:
+    """A training run was called trainer, and callbacks were called hooks; the first states had none."""
+    run = state.pop("trainer")
+    if run is not None:
+        run = dict(run)
+        run["callbacks"] = run.pop("hooks", {})
+    return state | {"state_version": 2, "run": run}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}
+"""Version of a state -> a function that returns it in the next version."""

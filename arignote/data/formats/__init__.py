@@ -1,0 +1,8 @@
+"""File formats, one module each: CSV, IDX, pickles, and arrays by name (.npz, .safetensors)."""
+
+from arignote.data.formats.idx import read_idx
+from arignote.data.formats.packed import CheckpointError
+from arignote.data.formats.pickles import read_array, read_pickle
+from arignote.data.formats.tables import read_csv
+
+__all__ = ["CheckpointError", "read_array", "read_csv", "read_idx", "read_pickle"]

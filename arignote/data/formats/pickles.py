@@ -1,0 +1,59 @@
+"""Pickles of plain data and arrays, and single arrays in files."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arignote.data import storage, unpickle
+from arignote.data.formats.packed import CheckpointError, unpacked
+
+
+def read_pickle(name: str | Path, trusted: bool = False, max_bytes: int | None = None) -> Any:
+    """Read a pickle, compressed by gzip or not, written by Python 2 or 3.
+
+    Parameters
+    ----------
+    name : str or Path
+    trusted : bool, optional
+        A pickle can run any program. By default, only plain data and numpy arrays are read, and nothing is run. True
+        reads anything, with Python's own pickle: for files of your own.
+    max_bytes : int, optional
+        Refuse a file that unpacks to more. By default 64 MiB and a hundred times its packed size.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    CheckpointError
+        If the file is damaged, too large, or asks for more than plain data and arrays.
+
+    Examples
+    --------
+    >>> from arignote import sample_data
+    >>> train, valid, test = read_pickle(sample_data.mnist)
+    >>> train[0].shape, valid[0].shape, test[0].shape
+    ((50000, 784), (10000, 784), (10000, 784))
+    """
+    try:
+        with unpacked(name, max_bytes) as file:
+            value = pickle.load(file, encoding="latin1") if trusted else unpickle.load(file)
+            while file.read(2**20):  # at the end of a packed file stands its checksum
+                pass
+            return value
+    except unpickle.PickleError as error:
+        attempt = "read_pickle(..., trusted=True) if you know who wrote it"
+        raise CheckpointError(f"{name}: {error}; try {attempt}") from error
+
+
+def read_array(name: str | Path) -> np.ndarray:
+    """Read an array from a .npy file (left on the disk, and read as it is used), a .csv file or a pickle."""
+    path = Path(name)
+    if not path.is_file():
+        raise storage.missing(name)
+    if path.suffix == ".npy":
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    if path.name.endswith((".csv", ".csv.gz")):
+        return np.loadtxt(path, delimiter=",", ndmin=1)
+    return read_pickle(path)

@@ -1,0 +1,158 @@
+"""How training parameters, such as the learning rate and the momentum, change from validation to validation."""
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from arignote.util import checks
+
+RULES = ("const", "constant", "fixed", "stalled")
+
+
+class Rule:
+    """How a training parameter, such as the learning rate, changes from validation to validation.
+
+    A change sets ``value = multiply_by * (value - decrease_by)``, but never goes past `final_value`.
+
+    Parameters
+    ----------
+    rule : {"const", "constant", "fixed", "stalled"}
+        "fixed" changes the value whenever `interval` validations have passed. "stalled" changes it when that many have
+        passed without a new best loss, and then counts afresh. The other two never change it.
+    initial_value : float
+    final_value : float, optional
+        Where to stop.
+    decrease_by : float, optional
+        By default 0. Negative to increase.
+    multiply_by : float, optional
+        By default 1.
+    interval : int, optional
+        In validations. Needed by "fixed" and "stalled" unless there is a schedule.
+    schedule : list of int, optional
+        Change at the ends of these epochs. While entries are left, `interval` waits.
+
+    Attributes
+    ----------
+    value : float
+        The present value.
+
+    Examples
+    --------
+    >>> rule = Rule("stalled", initial_value=0.1, multiply_by=0.5, interval=2)
+    >>> [rule.update(loss) for loss in [3.0, 2.0, 2.5, 2.1, 1.0, 1.5, 1.5]]
+    [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025]
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        initial_value: float,
+        final_value: float | None = None,
+        decrease_by: float = 0.0,
+        multiply_by: float = 1.0,
+        interval: int | None = None,
+        schedule: Sequence[int] | None = None,
+    ):
+        self.rule = checks.choice(rule, RULES, "rule")
+        self.initial_value = checks.number(initial_value, "initial_value")
+        self.final_value = None if final_value is None else checks.number(final_value, "final_value")
+        self.decrease_by = checks.number(decrease_by, "decrease_by")
+        self.multiply_by = checks.number(multiply_by, "multiply_by")
+        self.interval = None if interval is None else checks.whole_number(interval, "interval")
+        self.schedule = sorted(checks.whole_number(epoch, "schedule") for epoch in schedule or [])
+        changes = self.decrease_by != 0 or self.multiply_by != 1
+        if self.rule in ("fixed", "stalled") and changes and self.interval is None and not self.schedule:
+            raise ValueError(f'got rule="{rule}" without a time; need interval or schedule; try interval=5')
+        self.value = self.initial_value
+        self.best = math.inf
+        self.waited = 0
+        self.n_validations = 0
+        self.n_scheduled = 0
+
+    @classmethod
+    def read(cls, definition: "Mapping[str, Any] | Rule", what: str) -> "Rule":
+        """Make a rule from the dictionary that `fit` takes; `what` names the argument in messages."""
+        if isinstance(definition, Rule):
+            definition = definition.definition()
+        if not isinstance(definition, Mapping):
+            raise TypeError(
+                f"got {what}={definition!r}; need a dictionary of Rule parameters; "
+                f'try {what}={{"rule": "const", "initial_value": 0.1}}'
+            )
+        known = list(inspect.signature(cls).parameters)
+        for name in definition:
+            if name not in known:
+                raise ValueError(f"got {what} with {name!r}; need parameters of Rule; {checks.suggestion(name, known)}")
+        for name in ("rule", "initial_value"):
+            if name not in definition:
+                raise ValueError(f'got {what} without "{name}"; need it to start from; try "initial_value": 0.1')
+        return cls(**definition)
+
+    def definition(self) -> dict[str, Any]:
+        """Return the arguments that make this rule afresh."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def update(self, loss: float, epoch: float | None = None) -> float:
+        """Take notice of a validation, and return the value from now on.
+
+        Parameters
+        ----------
+        loss : float
+            Validation loss.
+        epoch : float, optional
+            Number of epochs trained, for the schedule; by default the number of validations.
+        """
+        self.n_validations += 1
+        self.waited += 1
+        if loss < self.best:
+            self.best = float(loss)
+            if self.rule == "stalled":
+                self.waited = 0
+        if self._is_due(self.n_validations if epoch is None else epoch):
+            self._change()
+            self.waited = 0
+        return self.value
+
+    def _is_due(self, epoch: float) -> bool:
+        if self.rule in ("const", "constant"):
+            return False
+        if self.n_scheduled < len(self.schedule):
+            due = epoch >= self.schedule[self.n_scheduled]
+            while self.n_scheduled < len(self.schedule) and epoch >= self.schedule[self.n_scheduled]:
+                self.n_scheduled += 1
+            if not due:
+                self.waited = 0  # the interval counts from the end of the schedule
+            return due
+        return self.interval is not None and self.waited >= self.interval
+
+    def _change(self) -> None:
+        new = self.multiply_by * (self.value - self.decrease_by)
+        if self.final_value is not None:
+            low, high = sorted((self.value, self.final_value))
+            new = min(max(new, low), high)
+        self.value = new
+
+    def get_state(self) -> dict[str, Any]:
+        """Return definition and counters as plain data."""
+        counters = ("value", "best", "waited", "n_validations", "n_scheduled")
+        return {"definition": self.definition()} | {name: getattr(self, name) for name in counters}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "Rule":
+        """Make a rule that goes on where another one stood."""
+        rule = cls(**state["definition"])
+        for name, value in state.items():
+            if name != "definition":
+                setattr(rule, name, value)
+        return rule
+
+    def __str__(self) -> str:
+        if self.rule in ("const", "constant"):
+            return f"constant {self.initial_value:g}"
+        when = f"after {self.interval} validations" + (" without a new best" if self.rule == "stalled" else "")
+        when = ", ".join([f"at epochs {self.schedule}"] * bool(self.schedule) + [when] * bool(self.interval))
+        until = "" if self.final_value is None else f", until {self.final_value:g}"
+        change = [f"minus {self.decrease_by:g}" if self.decrease_by > 0 else f"plus {-self.decrease_by:g}"]
+        change = change * (self.decrease_by != 0) + [f"times {self.multiply_by:g}"] * (self.multiply_by != 1)
+        return f"from {self.initial_value:g}, {', '.join(change) or 'unchanged'} {when}{until}"

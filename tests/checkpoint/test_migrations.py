@@ -1,0 +1,100 @@
+"""Checkpoints of earlier versions resume to the bytes that the code of that time would have reached."""
+
+import json
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from arignote import engine
+from arignote.checkpoint import migrations
+from arignote.checkpoint.state import VERSION
+from arignote.data import files
+from arignote.nnets.callbacks import Callback, EarlyStopping
+from arignote.nnets.nets import NNClassifier
+from tests.helpers import assert_same
+from tests.resume import run
+
+# Runs of tests.resume.run with EarlyStopping(patience=50), stored by version 1 after 8 of 15 minibatches, in the middle
+# of the second epoch, beside what that version reached at the end.
+STORED = Path(__file__).parent / "version_1"
+N_TRAINED = 150
+
+
+class Snapshot(Callback):
+    """Keep the parameters after a number of examples."""
+
+    def on_batch_end(self, classifier, loss):
+        if classifier.trainer.progress.n_examples == N_TRAINED:
+            self.params = classifier.network.get_values()
+
+
+@pytest.fixture(params=["mlp", "conv", "hdf"])
+def kind(request):
+    with nullcontext() if request.param == "conv" else engine.quick_compile():
+        yield request.param
+
+
+def test_a_run_stored_by_version_1_resumes_to_the_same_bytes(kind, tmp_path):
+    layers, given = run.arguments(kind, tmp_path)
+    shutil.copy(STORED / f"{kind}_last.pkl.gz", tmp_path / "mine_last.pkl.gz")
+    resumed = files.checkpoint_read(tmp_path / "mine")
+    progress = resumed.trainer.progress
+    assert (progress.epoch, progress.batch, progress.n_examples) == (1, 3, N_TRAINED)
+    stored_params = resumed.network.get_values()
+    resumed.fit(**given, checkpoint=tmp_path / "mine", callbacks=[EarlyStopping(patience=50)])
+
+    # Where this machine computes the same bytes as the one that wrote the files, so must the rest of the run.
+    snapshot = Snapshot()
+    NNClassifier(layers, rng=5).fit(**given, n_epochs=3, callbacks=[snapshot])
+    is_same_machine = all((value == snapshot.params[name]).all() for name, value in stored_params.items())
+    state = resumed.__getstate__()
+    found = {f"params/{name}": value for name, value in state["params"].items()}
+    found |= {f"optimizer/{name}": value for name, value in state["run"]["sgd"]["arrays"].items()}
+    expected = dict(np.load(STORED / f"{kind}_expected.npz"))
+    history = json.loads((STORED / f"{kind}_history.json").read_text())
+    if is_same_machine:
+        assert_same({name: found[name] for name in expected}, expected)
+        assert_same(state["run"]["history"], history)
+    assert sorted(found) == sorted(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+    assert [list(entry) for entry in state["run"]["history"]] == [list(entry) for entry in history]
+    assert [entry["examples"] for entry in state["run"]["history"]] == [entry["examples"] for entry in history]
+
+
+def test_the_state_of_callbacks_is_migrated():
+    state = files.checkpoint_read(STORED / "mlp_last.pkl.gz").__getstate__()
+    assert state["run"]["callbacks"] == {"EarlyStopping": {"best": 1.0242627263069153, "waited": 0}}
+
+
+def test_version_1_without_a_training_run():
+    new = NNClassifier(run.MLP, n_in=6, rng=1)
+    old = new.__getstate__() | {"state_version": 1, "trainer": None}
+    del old["run"]
+    assert_same(NNClassifier.from_state(old).__getstate__(), new.__getstate__())
+
+
+def test_a_migration_leaves_the_state_as_it_is():
+    old = {"state_version": 1, "trainer": {"hooks": {"Mine": {"n": 1}}}}
+    assert migrations.migrate(old)["run"]["callbacks"] == {"Mine": {"n": 1}}
+    assert old == {"state_version": 1, "trainer": {"hooks": {"Mine": {"n": 1}}}}
+
+
+def test_there_is_a_migration_from_each_version():
+    assert sorted(migrations.MIGRATIONS) == list(range(1, VERSION))
+
+
+def test_a_newer_version_is_refused_in_words():
+    state = NNClassifier(run.MLP, n_in=6, rng=1).__getstate__() | {"state_version": VERSION + 1}
+    with pytest.raises(ValueError, match="got a state of version 3; need version 2 or an earlier one; try a newer"):
+        NNClassifier.from_state(state)
+
+
+@pytest.mark.parametrize("change", [lambda s: s | {"extra": 1}, lambda s: {k: v for k, v in s.items() if k != "name"}])
+def test_a_state_with_other_fields_is_refused(change):
+    state = NNClassifier(run.MLP, n_in=6, rng=1).__getstate__()
+    with pytest.raises(ValueError, match=r"got a ModelState with (the unknown entry 'extra'|no name); need its fields"):
+        NNClassifier.from_state(change(state))

@@ -1,0 +1,39 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from arignote.data import files
+
+
+def test_reads_tables(tmp_path):
+    (tmp_path / "plain.csv").write_text("1,2,0\n3,4,1\n")
+    X, y = files.read_csv(tmp_path / "plain.csv")
+    assert X.tolist() == [[1, 2], [3, 4]] and X.dtype == np.float32 and y.tolist() == [0, 1]
+    (tmp_path / "header.csv").write_text('"label",a,b\n7,1,2\n8,3,4\n')
+    assert files.read_csv(tmp_path / "header.csv")[1].tolist() == [7, 8]
+    assert files.read_csv(tmp_path / "header.csv", label="b")[1].tolist() == [2, 4]
+    assert files.read_csv(tmp_path / "header.csv", label=1)[1].tolist() == [1, 3]
+    with gzip.open(tmp_path / "packed.csv.gz", "wt") as file:
+        file.write("1,0\n2,1\n")
+    assert files.read_csv(tmp_path / "packed.csv.gz")[0].tolist() == [[1], [2]]
+
+
+@pytest.mark.parametrize("header", ["", "label,a,b\n", "0,label,1\n"], ids=["none", "names", "numbers and a name"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte order mark"])
+def test_headers_of_tables(header, mark, tmp_path):
+    (tmp_path / "a.csv").write_bytes(mark + header.encode() + b"7,8,0\n5,6,1\n")
+    X, y = files.read_csv(tmp_path / "a.csv")
+    column = header.strip().split(",").index("label") if header else 2
+    table = np.array([[7, 8, 0], [5, 6, 1]])
+    assert y.tolist() == table[:, column].tolist()
+    assert X.tolist() == np.delete(table, column, axis=1).tolist()
+
+
+def test_wrong_tables_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n3,four\n")
+    with pytest.raises(ValueError, match=r"a.csv: got .*need numbers separated by commas"):
+        files.read_csv(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(ValueError, match="got label='z'; need one of the columns"):
+        files.read_csv(tmp_path / "b.csv", label="z")

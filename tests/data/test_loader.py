@@ -1,0 +1,178 @@
+"""The loader: the same minibatch from its position, however it is read."""
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+from arignote.data.loader import BatchRef, Loader, keyed_augmentation
+from arignote.data.readers import ArrayReader, Data, DataWithHoldoutPartitions, HDFReader, HDFWriter, Reader
+from arignote.image import augment
+from arignote.nnets.nets import NNClassifier, define_cnn, define_mlp
+
+
+class Sequential(Reader):
+    """A reader without a method `take`, which counts how often it is started."""
+
+    def __init__(self, array):
+        self.array, self.n_rows, self.shape = array, len(array), array.shape[1:]
+        self.n_starts = 0
+
+    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+        self.n_starts += 1
+        for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
+            yield self.array[first:last]
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "arignote-prefetch"]
+
+
+@pytest.fixture(params=["array", "sequential", "hdf", "picked"])
+def kind(request):
+    return request.param
+
+
+def make_data(kind, shuffle, folder):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((130, 4)).astype("f4"), rng.integers(3, size=130)
+    if kind == "picked":
+        return DataWithHoldoutPartitions(X, y, 32, valid_frac=0.2, stratify=True, shuffle=shuffle).train
+    if kind == "hdf":
+        with HDFWriter(folder / "data.h5") as writer:
+            writer.append(X=X, y=y)
+        sources = HDFReader(folder / "data.h5", "X"), HDFReader(folder / "data.h5", "y")
+    else:
+        make = Sequential if kind == "sequential" else ArrayReader
+        sources = make(X), make(y)
+    return Data(*sources, start=7, shuffle=shuffle, shuffle_rows=40, alter_features=lambda X: 2 * X)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_shards_of_a_minibatch_are_its_rows(kind, shuffle, prefetch, tmp_path):
+    data = make_data(kind, shuffle, tmp_path)
+    network = NNClassifier(define_mlp([3], 3), n_in=4).network
+    loader = Loader({"train": data}, 32, seed=9, network=network, prefetch=prefetch)
+    for epoch in (0, 1):
+        whole = list(data.iter_epoch(epoch, batch_size=32, seed=9))
+        refs = list(loader.refs("train", epoch))
+        assert [ref.n_rows for ref in refs] == [len(X) for X, _ in whole]
+        for ref, (expected, labels) in zip(refs, whole, strict=True):
+            shards = loader.read_shards(ref, range(5), 5)
+            np.testing.assert_array_equal(np.concatenate([batch.X for batch in shards]), expected.astype("f4"))
+            np.testing.assert_array_equal(np.concatenate([batch.y for batch in shards]), labels)
+    loader.close()
+    assert not threads()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_position_gives_the_same_rows_in_any_order_of_reading(kind, shuffle, tmp_path):
+    data = make_data(kind, shuffle, tmp_path)
+    in_order = Loader({"train": data}, 32, seed=9)
+    refs = [ref for epoch in (0, 1) for ref in in_order.refs("train", epoch)]
+    expected = {ref: in_order.read(ref) for ref in refs}
+    jumping = Loader({"train": data}, 32, seed=9, prefetch=2)
+    for i in np.random.default_rng(0).permutation(len(refs)):
+        for found, wanted in zip(jumping.read(refs[i]), expected[refs[i]], strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    jumping.close()
+    assert not threads()
+
+
+def test_a_file_is_read_in_one_pass_an_epoch():
+    reader = Sequential(np.arange(95))
+    loader = Loader({"train": Data(reader)}, 10)
+    for epoch in range(3):
+        assert np.concatenate([loader.read(ref).X for ref in loader.refs("train", epoch)]).tolist() == list(range(95))
+    assert reader.n_starts == 3
+
+
+def test_the_thread_ends_with_the_epoch_and_when_the_loader_is_closed():
+    loader = Loader({"train": Data(Sequential(np.arange(100)))}, 10, prefetch=2)
+    refs = list(loader.refs("train"))
+    for ref in refs:
+        loader.read(ref)
+    assert not threads()
+    loader.read(refs[0])
+    assert threads()
+    loader.close()
+    assert not threads()
+
+
+def test_each_split_has_a_stream_of_its_own():
+    loader = Loader({"train": Data(Sequential(np.arange(20))), "valid": Data(Sequential(-np.arange(20)))}, 5)
+    found = [
+        loader.read(ref).X.sum()
+        for pair in zip(loader.refs("train"), loader.refs("valid"), strict=True)
+        for ref in pair
+    ]
+    assert found == [10, -10, 35, -35, 60, -60, 85, -85]
+    assert [reader.n_starts for reader in (loader.splits[name].features for name in ("train", "valid"))] == [1, 1]
+
+
+def test_splits_keep_their_own_batch_sizes():
+    loader = Loader({"train": Data(np.arange(100)), "valid": Data(np.arange(100), batch_size=64)}, 30)
+    assert [ref.n_rows for ref in loader.refs("train")] == [30, 30, 30, 10]
+    assert [ref.n_rows for ref in loader.refs("valid")] == [64, 36]
+    refs = list(loader.refs("train", epoch=2, start=3))
+    assert refs == [BatchRef("train", 2, 3, 10)]
+
+
+def test_augmentation_is_keyed_by_epoch_minibatch_and_shard(quick):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((60, 1, 8, 8)), rng.integers(2, size=60)
+    layers = define_cnn(1, 8, [(2, 3, 2)], [4], n_classes=2)
+    network = NNClassifier(layers, n_in=(1, 8, 8)).network
+
+    def augmented(epoch, index, shard, n_shards=4):
+        loader = Loader({"train": Data(X, y)}, 20, 3, network, augment.shift(2))
+        return loader.read_shards(BatchRef("train", epoch, index, 20), (shard,), n_shards)[0].X
+
+    np.testing.assert_array_equal(augmented(1, 2, 3), augmented(1, 2, 3))
+    assert (augmented(1, 2, 3) != augmented(2, 2, 3)).any()
+    plain = Loader({"train": Data(X, y)}, 20, 3, network)
+    shift = keyed_augmentation(augment.shift(2), 3)
+    rows = plain.read_shards(BatchRef("train", 1, 2, 20), (3,), 4)[0]
+    np.testing.assert_array_equal(augmented(1, 2, 3), shift(*rows, 1, 2, 3)[0])
+    whole = plain.read(BatchRef("train", 1, 2, 20))
+    np.testing.assert_array_equal(augmented(1, 2, 0, n_shards=1), shift(*whole, 1, 2)[0])
+
+
+def test_only_training_data_are_augmented(quick):
+    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    data = Data(np.ones((10, 4)), np.zeros(10))
+    loader = Loader({"train": data, "valid": data}, 10, 0, network, lambda X: 5 * X)
+    assert [loader.read(next(loader.refs(split))).X.max() for split in ("train", "valid")] == [5, 1]
+
+
+@pytest.mark.parametrize("n_shards", [1, 2])
+def test_bad_rows_are_named(n_shards, quick):
+    X = np.zeros((100, 4))
+    X[57] = np.nan
+    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    loader = Loader({"train": Data(X, np.zeros(100))}, 50, network=network)
+    refs = list(loader.refs("train"))
+    loader.read_shards(refs[0], range(n_shards), n_shards)
+    with pytest.raises(ValueError, match="the array: got nan in row 57 of the features"):
+        loader.read_shards(refs[1], range(n_shards), n_shards)
+
+
+def test_a_pickled_loader_reads_the_same(tmp_path):
+    data = Data(np.arange(50), np.arange(50), shuffle=True)
+    loader = Loader({"train": data}, 8, seed=5, prefetch=1)
+    again = pickle.loads(pickle.dumps(loader))
+    for ref in loader.refs("train", 3):
+        np.testing.assert_array_equal(loader.read(ref).X, again.read(ref).X)
+
+
+def test_a_reader_that_gives_other_rows_than_it_promises_is_found_out():
+    class Short(Sequential):
+        def iter_epoch(self, *arguments, **named):
+            for rows in super().iter_epoch(*arguments, **named):
+                yield rows[:-1]
+
+    loader = Loader({"train": Data(np.arange(8), Short(np.arange(8)))}, 4)
+    with pytest.raises(ValueError, match="Short: got 3 rows from row 0 on; need 4, as its n_rows=8 says"):
+        loader.read(next(loader.refs("train")))
