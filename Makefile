@@ -7,6 +7,11 @@ comma := ,
 SUFFIX := $(if $(filter pytensor,$(ENGINE)),-pytensor)
 VENV := .venv$(SUFFIX)
 BIN := $(VENV)/bin
+# Two processes, each with one thread: two threads each would wait for each other. A file is run by one process, since
+# its tests may share what is slow to set up.
+PARALLEL := -m pytest -n 2 --dist loadfile
+PYTEST := ARIGNOTE_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python $(PARALLEL)
+PYTEST_PYTENSOR := ARIGNOTE_THREADS=1 OMP_NUM_THREADS=1 .venv-pytensor/bin/python $(PARALLEL)
 # What an engine can break; the rest of the tests knows nothing of engines.
 ENGINE_TESTS := tests/engine tests/ops tests/nnets tests/resume/test_exact.py tests/test_seed_script.py
 JAX_TESTS := tests/engine tests/nnets/layers tests/resume/test_exact.py::test_so_does_a_conv_net \
@@ -32,18 +37,18 @@ mnist: setup  ## Train the README's network on MNIST; ARGS="--net conv --epochs 
 fashion: setup  ## Train on Fashion-MNIST from HDF5 files (needs Debian's dataset-fashion-mnist)
 	$(BIN)/python examples/fashion.py $(ARGS)
 
-test: setup  ## Run the tests and the examples in docstrings, under ten minutes; on PyTensor those that depend on it
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## Run the tests and the examples in docstrings, about five minutes; on PyTensor those that depend on it
+	$(PYTEST) $(ARGS)
 	$(if $(SUFFIX),,$(MAKE) test-pytensor)
 
 test-pytensor:  ## Run the tests that depend on the engine on PyTensor, some of them on JAX
 	$(MAKE) setup ENGINE=pytensor
-	.venv-pytensor/bin/python -m pytest $(ENGINE_TESTS) $(ARGS)
-	ARIGNOTE_BACKEND=jax .venv-pytensor/bin/python -m pytest $(JAX_TESTS) $(ARGS)
+	$(PYTEST_PYTENSOR) $(ENGINE_TESTS) $(ARGS)
+	ARIGNOTE_BACKEND=jax $(PYTEST_PYTENSOR) $(JAX_TESTS) $(ARGS)
 
 test-jax:  ## Run all tests that depend on the engine on JAX (ten minutes)
 	$(MAKE) setup ENGINE=pytensor
-	ARIGNOTE_BACKEND=jax .venv-pytensor/bin/python -m pytest $(ENGINE_TESTS) $(ARGS)
+	ARIGNOTE_BACKEND=jax $(PYTEST_PYTENSOR) $(ENGINE_TESTS) $(ARGS)
 
 test-slow: setup  ## Run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)

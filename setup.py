@@ -86,6 +86,7 @@ setup(
             "tables>=3.8",
             "moto[s3,server]",
             "pytest",
+            "pytest-xdist",
             "hypothesis",
             "mypy",
             "ruff",

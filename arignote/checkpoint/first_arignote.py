@@ -2,7 +2,7 @@
 
 Such a file is two pickles: a dictionary that describes it, and a classifier with its layers, its trainer and its update
 rule as objects. They are read as records, which run nothing, and taken apart here. Parameters, histories, learning rate
-and momentum, their rules, and the velocities of "nag" are taken over. What is random goes on from a new seed: the first
+and momentum, their rules, and the velocities of "nag" are kept. Everything random continues from a new seed: the first
 Arignote drew from generators that are not here any more.
 """
 
@@ -100,7 +100,7 @@ def _layer_params(layer: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterat
     """Return the parameters of a layer by today's names, or other arrays that were stored in the same form."""
     if "W" not in stored:
         return
-    if "maxout_k" in layer:  # a list of linear functions, which stand side by side today
+    if "maxout_k" in layer:  # a list of linear functions, which are one array today
         filters = [_filters(layer, W) for W in stored["W"]]
         yield "W", np.concatenate(filters, axis=1 if filters[0].ndim == 2 else 0)
         yield "b", np.concatenate(stored["b"])
@@ -207,7 +207,7 @@ def _velocities(stored: list[dict] | None, layers: list[dict]) -> Iterator[tuple
     """Return the velocities of "nag" by name. They were stored in the order of the parameters.
 
     Nothing if there are fewer, as with parameters that were fixed, or if another rule kept something else: its arrays
-    begin anew.
+    start at zero.
     """
     values = [entry["velocity"] for entry in stored or [] if set(entry) == {"velocity"}]
     in_order = [array for layer in layers for array in _in_order(layer["trainable_params"])]

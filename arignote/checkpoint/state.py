@@ -42,7 +42,7 @@ class _PlainState:
 
 @dataclass
 class RunState(_PlainState):
-    """Where a training run stands, between two minibatches.
+    """The state of a training run, between two minibatches.
 
     Attributes
     ----------

@@ -57,7 +57,7 @@ class Data:
     Parameters
     ----------
     features, labels : Reader, array or file name
-        Labels may be left out, to predict.
+        Labels can be omitted for prediction.
     batch_size : int, optional
         By default the network's.
     alter_features, alter_labels : callable, optional
@@ -68,9 +68,9 @@ class Data:
     allow_partial_batch : bool, optional
         Give the rows left over at the end of an epoch as a smaller batch (True, the default), or leave them out.
     shuffle : bool, optional
-        Read the rows in a new random order each epoch. By default they come in the order in which they lie. Where the
-        readers can only read on (files), blocks of rows are read in a random order, and the rows of many blocks are
-        mixed in memory; every row still comes once an epoch.
+        Read the rows in a new random order each epoch. By default they are read in the order in which they are
+        stored. Where the readers can only read sequentially (files), blocks of rows are read in a random order, and
+        the rows of many blocks are mixed in memory; every row still comes once an epoch.
     seed : int, optional
         Of the random order, which depends on this and on the epoch; by default the network's seed.
     shuffle_rows : int, optional
@@ -177,7 +177,7 @@ class Data:
         first_batch : int, optional
             Start here, as if the batches before had been read.
         batch_size, seed : int, optional
-            Used where this data has none of its own.
+            Used if this data set does not define them.
         """
         size = self.batch_size_or(batch_size)
         with self.opened(self.order(epoch, seed)) as read:
@@ -213,7 +213,7 @@ class Data:
             yield read
 
     def order(self, epoch: int = 0, seed: int = 0) -> Order:
-        """Return the order of the rows in an epoch; `seed` is used where this data has none of its own."""
+        """Return the order of the rows in an epoch; `seed` is used if this data set has none."""
         seed = seed if self.seed is None else self.seed
         if not self.shuffle:
             return Unshuffled(self.start)

@@ -286,7 +286,7 @@ class Loader:
     # -- pickling ----------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs to read the same minibatches for a network of its own."""
+        """Return what another process needs to read the same minibatches for its own network."""
         names = ("splits", "batch_size", "seed", "augmentation", "prefetch")
         return {name: getattr(self, name) for name in names}
 
@@ -354,7 +354,7 @@ def require_finite(X: Any, first_row: int = 0) -> None:
 
 
 def keyed_augmentation(function: Callable, seed: int) -> Callable:
-    """Return ``augment(X, y, epoch, *position)``, which calls the user's function with a random generator of its own.
+    """Return ``augment(X, y, epoch, *position)``, which calls the user's function with a new random generator.
 
     Parameters
     ----------

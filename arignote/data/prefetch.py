@@ -11,7 +11,7 @@ _END = object()
 
 
 class Prefetcher:
-    """Run an iterator in a thread of its own, and hand on what it gives, in order.
+    """Run an iterator in a separate thread, and pass on its items in order.
 
     Use it as a context manager: when the block is left, for whatever reason, the thread has ended and the iterator is
     closed. An exception in the thread is raised in the reader of the batches, with the thread's own traceback.
@@ -43,7 +43,7 @@ class Prefetcher:
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
         while self._thread.is_alive():
-            # The thread may be waiting for room: make some, until it sees the flag.
+            # The thread may be waiting for a free place in the queue: make some, until it sees the flag.
             try:
                 self._items.get_nowait()
             except queue.Empty:

@@ -1,6 +1,6 @@
 """Activation functions, with the parameters they learn and the weights that suit them.
 
-One entry of :data:`ACTIVATIONS` is what the library knows of an activation. :func:`register` adds one's own. Layers
+Each entry of :data:`ACTIVATIONS` describes one activation. :func:`register` adds a custom one. Layers
 compute those that come with the library, bias included, by kernels: :mod:`arignote.ops.activate` has them again.
 """
 
@@ -16,7 +16,7 @@ from arignote.util import checks
 
 @dataclass(frozen=True)
 class Activation:
-    """What a layer needs to know of an activation function.
+    """An activation function, its learned parameters, and the initial weights that suit it.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def register(
     TypeError
         If `function` cannot be called.
     ValueError
-        If it has no name of its own (a lambda), or the name is one of the library's.
+        If it has no name (a lambda), or the name is taken by the library.
 
     Examples
     --------

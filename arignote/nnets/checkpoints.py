@@ -53,12 +53,12 @@ def as_checkpoint(given: str | Path | Checkpoint, **details: Any) -> Checkpoint:
     ----------
     given : str, Path or Checkpoint
     **details
-        The other fields of `Checkpoint`. Beside an object, all must be the defaults.
+        The other fields of `Checkpoint`. With an object, all must be the defaults.
 
     Raises
     ------
     TypeError
-        If details are given beside an object.
+        If details are given in addition to an object.
     """
     if not isinstance(given, Checkpoint):
         return Checkpoint(given, **details)
@@ -66,7 +66,7 @@ def as_checkpoint(given: str | Path | Checkpoint, **details: Any) -> Checkpoint:
     for name, value in details.items():
         if value != defaults[name]:
             raise TypeError(
-                f"got a Checkpoint and its {name} beside it; need one or the other; "
+                f"got a Checkpoint and, in addition, {name}; need one or the other; "
                 f"try Checkpoint({str(given.name)!r}, {name}={value!r})"
             )
     return given

@@ -23,7 +23,7 @@ def read(layer_defs: Sequence) -> list[Definition]:
     ----------
     layer_defs : list
         Each entry is a list or tuple of a layer's type (its name, or its class) and, if need be, a dictionary of
-        parameters. The input layer may be left out.
+        parameters. The input layer can be omitted.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Metrics: what is reported of a network beside its objective, and has no gradient.
+"""Metrics: measures of a network that are reported, but have no gradient to train on.
 
 A metric is a function like an objective, of the symbolic output, target and, optionally, weight of each example; see
 :mod:`arignote.nnets.objectives`. Each output layer has a table of them, by the names that ``valid_loss`` and

@@ -50,7 +50,7 @@ class NNClassifier:
     ----------
     layer_defs : list
         One entry for each layer: ``[type]`` or ``[type, {parameters}]``, lists or tuples. The type is the name of a
-        layer of :mod:`arignote.nnets.layers`, or a class of your own. The input layer may be left out.
+        layer of :mod:`arignote.nnets.layers`, or a custom class. The input layer can be omitted.
     name : str, optional
         For display.
     n_in : int or tuple of int, optional
@@ -63,7 +63,7 @@ class NNClassifier:
     stored_network : str, Path or NNClassifier, optional
         Start from the parameters of this network, or of this checkpoint.
     theano_rng : int or numpy random generator, optional
-        A seed of its own for dropout.
+        A separate seed for dropout.
     random_state : int or numpy random generator, optional
         Another name of `rng`.
 
@@ -313,10 +313,10 @@ class NNClassifier:
         batch_size : int
             Examples in a minibatch, unless given before.
         augmentation : callable, optional
-            Changes each minibatch of training data, in a thread beside the training: ``f(X, y, epoch, rng)`` returns
-            a pair, with `rng` a numpy generator that depends on seed, epoch and minibatch alone; ``f(X, y)`` returns
-            a pair; ``f(X)`` returns new features. `X` has the shape of the input layer. See
-            :mod:`arignote.image.augment`.
+            Changes each minibatch of training data, in a thread, while the network trains on earlier ones: ``f(X, y,
+            epoch, rng)`` returns a pair, with `rng` a numpy generator that depends on seed, epoch and minibatch
+            alone; ``f(X, y)`` returns a pair; ``f(X)`` returns new features. `X` has the shape of the input layer.
+            See :mod:`arignote.image.augment`.
         checkpoint : str, Path or Checkpoint, optional
             ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` after each epoch, from time to time within
             it, and on a request to stop; and to ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss.
@@ -456,7 +456,7 @@ class NNClassifier:
             if value != stored[name]:
                 warnings.warn(
                     f"got {name}={value!r} to resume a training run that has {stored[name]!r}, which stays; "
-                    "try a new NNClassifier and set_trainable_params to start anew",
+                    "try a new NNClassifier and set_trainable_params to start over",
                     stacklevel=3,
                 )
         if trainer.finished:

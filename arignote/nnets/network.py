@@ -89,7 +89,7 @@ class Network:
         return self.input_layer.output_shape
 
     def spec(self) -> dict[str, Any]:
-        """Return the arguments that make the same network anew, as plain data."""
+        """Return the arguments of a `Network` with the same layers and parameters, as plain data."""
         return {
             "layer_defs": self.layer_defs,
             "shape": self.input_layer.input_shape,
@@ -182,7 +182,7 @@ class Network:
         return tensor.cast(value, engine.float_type())
 
     def penalty(self):
-        """Return what all layers add to the training loss beside weight decay, symbolic, or 0."""
+        """Return what all layers add to the training loss in addition to weight decay, symbolic, or 0."""
         return sum(layer.penalty() for layer in self.layers_train)
 
     def decay(self, param) -> tuple[float, float]:
@@ -197,7 +197,7 @@ class Network:
     # -- data --------------------------------------------------------------------------------------------------------
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
-        """Return True if examples of this shape can be brought into the shape of the input layer."""
+        """Return True if examples of this shape can be reshaped for the input layer."""
         return self.input_layer.accepts(shape)
 
     def prepare_features(self, X: np.ndarray) -> np.ndarray:

@@ -169,7 +169,7 @@ def _pool_channels(model: Model, layer: Any, x: str) -> str:
 
 
 def _unchanged(model: Model, layer: Layer, x: str) -> str:
-    """Add nothing: dropout is for training, and the order in memory is nobody else's business."""
+    """Add nothing: dropout is for training, and the memory order does not matter outside."""
     return x
 
 

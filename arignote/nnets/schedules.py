@@ -19,7 +19,7 @@ class Rule:
     ----------
     rule : {"const", "constant", "fixed", "stalled"}
         "fixed" changes the value whenever `interval` validations have passed. "stalled" changes it when that many have
-        passed without a new best loss, and then counts afresh. The other two never change it.
+        passed without a new best loss, and then starts counting again. The other two never change it.
     initial_value : float
     final_value : float, optional
         Where to stop.
@@ -90,11 +90,11 @@ class Rule:
         return cls(**definition)
 
     def definition(self) -> dict[str, Any]:
-        """Return the arguments that make this rule afresh."""
+        """Return the arguments that define this rule."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def update(self, loss: float, epoch: float | None = None) -> float:
-        """Take notice of a validation, and return the value from now on.
+        """Update the value after a validation, and return it.
 
         Parameters
         ----------
@@ -140,7 +140,7 @@ class Rule:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "Rule":
-        """Make a rule that goes on where another one stood."""
+        """Restore a rule from its state."""
         rule = cls(**state["definition"])
         for name, value in state.items():
             if name != "definition":

@@ -82,7 +82,7 @@ def adam(gradient, rate, momentum, time, mean, mean_square):
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """An update function, the learning rate that suits it when the user names none, and its kernel, if it has one."""
+    """An update function, its default learning rate, and its kernel, if it has one."""
 
     function: Callable
     default_rate: float
@@ -221,7 +221,7 @@ class SGD:
         return self.arrays[full_name]
 
     def validated(self, loss: float, epoch: float) -> None:
-        """Let both rules take notice of a validation loss."""
+        """Update both schedules after a validation."""
         self.lr_rule.update(loss, epoch)
         self.momentum_rule.update(loss, epoch)
 
@@ -238,7 +238,7 @@ class SGD:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "SGD":
-        """Make an SGD that goes on where another one stood."""
+        """Restore an optimizer from its state."""
         new = cls(state["sgd_type"], max_grad_norm=state["max_grad_norm"])
         new.lr_rule = Rule.from_state(state["lr_rule"])
         new.momentum_rule = Rule.from_state(state["momentum_rule"])

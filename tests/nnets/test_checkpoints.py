@@ -145,9 +145,9 @@ def test_one_object_has_the_name_and_all_details(blobs, tmp_path, monkeypatch):
 def test_details_beside_an_object_are_refused(blobs, tmp_path):
     checkpoint = Checkpoint(tmp_path / "mine")
     for name, value in (("seconds", 5), ("batches", 7)):
-        with pytest.raises(TypeError, match=rf"got a Checkpoint and its {name} beside it.*{name}={value}\)"):
+        with pytest.raises(TypeError, match=rf"got a Checkpoint and, in addition, {name}.*{name}={value}\)"):
             fit(*blobs, checkpoint=checkpoint, **{f"checkpoint_{name}": value})
-    with pytest.raises(TypeError, match="got a Checkpoint and its keep_all beside it"):
+    with pytest.raises(TypeError, match="got a Checkpoint and, in addition, keep_all"):
         fit(*blobs, checkpoint=checkpoint, checkpoint_all=True)
 
 

@@ -45,7 +45,7 @@ def unpacked(name: str | Path, max_bytes: int | None = None) -> Iterator[BinaryI
     except _TooLargeError as error:
         raise CheckpointError(
             f"{name}: got a file of {len(content)} bytes that unpacks to more than {limit}; need a smaller one; "
-            "try max_bytes=... if you know who wrote it"
+            "try max_bytes=... if you trust its author"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise CheckpointError(f"{name}: got a damaged gzip file ({error}); need a whole one; try a copy") from error

@@ -39,11 +39,11 @@ def read_pickle(name: str | Path, trusted: bool = False, max_bytes: int | None =
     try:
         with unpacked(name, max_bytes) as file:
             value = pickle.load(file, encoding="latin1") if trusted else unpickle.load(file)
-            while file.read(2**20):  # at the end of a packed file stands its checksum
+            while file.read(2**20):  # the checksum of a packed file is at its end
                 pass
             return value
     except unpickle.PickleError as error:
-        attempt = "read_pickle(..., trusted=True) if you know who wrote it"
+        attempt = "read_pickle(..., trusted=True) if you trust its author"
         raise CheckpointError(f"{name}: {error}; try {attempt}") from error
 
 

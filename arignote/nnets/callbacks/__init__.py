@@ -1,4 +1,4 @@
-"""Callbacks: what else happens during training, beside training.
+"""Callbacks: code that runs at each event of training.
 
 A callback is a subclass of :class:`Callback` that overrides the methods it needs; ``fit(..., callbacks=[...])`` takes
 any number of them. Their state is stored with the checkpoint, so a resumed run continues with them, too.

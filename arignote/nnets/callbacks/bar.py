@@ -72,7 +72,7 @@ class ProgressBar(Callback):
             self._bar = None
 
     def _text(self, trainer: Any) -> str:
-        """Return the text beside the bar: losses, speed, and the time left."""
+        """Return the text after the bar: losses, speed, and the time left."""
         progress, settings = trainer.progress, trainer.settings
         parts = [f"loss {self._loss_sum / self._n_losses:.4f}"]
         _, valid = trainer.curve(f"valid_{settings.valid_loss}")

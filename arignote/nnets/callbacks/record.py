@@ -14,7 +14,7 @@ from arignote.nnets.callbacks.base import Callback
 class Record(Callback):
     """Write the history of a training run to a file that other programs read: a line for each validation.
 
-    A resumed run leaves the same file as one that was never stopped.
+    A resumed run writes the same file as one that was never stopped.
 
     Parameters
     ----------

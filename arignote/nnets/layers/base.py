@@ -54,7 +54,7 @@ class ParamTags:
     is_buffer: bool = False
 
     def constrain(self, value):
-        """Return the new, symbolic `value` of the parameter, scaled down to its maximal norm if it has one."""
+        """Return a new, symbolic value of the parameter, scaled down to the maximal norm if there is one."""
         if self.maxnorm is None:
             return value
         squares = (value**2).sum(axis=self.incoming_axes, keepdims=True)
@@ -98,7 +98,7 @@ class Layer:
     input_shape, output_shape : tuple of int
         Shape of one example, (n_units,) or (channels, rows, columns), whatever the order in memory is.
     layout : {"bc01", "c01b"}
-        Order in which images lie in the arrays that come in: b for batch, c for channel, 0 and 1 for row and column.
+        Order of the axes of input images: b for batch, c for channel, 0 and 1 for row and column.
     params : dict of str to shared variable
         The layer's parameters and buffers, by their names in the layer (``W``, not ``fc1.W``).
     tags : dict of str to ParamTags
@@ -161,7 +161,7 @@ class Layer:
         return {}
 
     def penalty(self):
-        """Return a symbolic penalty to add to the training loss, beside weight decay, or 0."""
+        """Return a symbolic penalty to add to the training loss, in addition to weight decay, or 0."""
         return 0
 
     # -- for use by a layer ------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Layer:
         name : str
             Its name in the layer, e.g. "mean".
         value : array
-            Its initial value. `buffer_updates` says what a training step makes of it.
+            Its initial value. Its new value after a training step comes from `buffer_updates`.
 
         Returns
         -------

@@ -49,7 +49,7 @@ class MaxPoolChannelsLayer(Layer):
     Parameters
     ----------
     n_channels : int
-        Number of channels in a group; must divide the number of channels that come in.
+        Number of channels in a group; must divide the number of input channels.
     name : str, optional
     """
 

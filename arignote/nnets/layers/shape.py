@@ -28,7 +28,7 @@ class InputLayer(Layer):
         return input_shape
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
-        """Say whether examples of this shape can be brought into the shape of this layer."""
+        """Return True if examples of this shape can be reshaped for this layer."""
         return tuple(shape) == self.output_shape
 
     def expression(self, x):

@@ -50,7 +50,7 @@ class Cluster:
         Of a cluster that runs already: ``"auto"`` for that of this machine, ``"10.0.0.5:6379"`` for another. By default
         a cluster of this machine alone is started, and ended with the program.
     threads : int, optional
-        Threads that each worker computes in, by default 1. Part of the training: it stays as it was when one goes on.
+        Threads that each worker computes in, by default 1. A resumed run must use the same number.
     timeout : float, optional
         Seconds to wait for a worker's answer before it counts as dead, by default 60.
     start_timeout : float, optional
@@ -357,7 +357,7 @@ class RayExecutor(ShardedExecutor):
             said = ", ".join(f"{name} {found[name]} (here {self._expected[name]})" for name in differing)
             raise ClusterError(
                 f"got a worker on {found['host']} with {said}; need the same everywhere, or results would depend on "
-                "who computed them; try installing the same versions"
+                "the worker; try installing the same versions"
             )
 
     def _await_first(self) -> None:

@@ -1,10 +1,14 @@
 """Workers on a Ray cluster of this machine: the same bytes as without, whatever happens to them."""
 
+import contextlib
 import logging
 import os
+import random
 import re
 import signal
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,3 +265,58 @@ def test_an_address_where_nobody_is():
     ray.shutdown()
     with pytest.raises(ClusterError, match=r"got no cluster at 127.0.0.1:1 .*try: ray start --head"):
         fit(workers=Cluster(1, address="127.0.0.1:1"))
+
+
+def worker_pids():
+    """Return the processes in which Ray runs our workers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes().startswith(b"ray::Worker"):
+                found.append(int(path.parent.name))
+    return found
+
+
+@contextlib.contextmanager
+def killing_workers(moments, kills):
+    """While this block runs, kill a random worker at random moments; `kills` gets their process ids."""
+    stopped = threading.Event()
+
+    def work():
+        while not stopped.wait(moments.uniform(0.5, 6.0)):  # a worker starts in about four seconds
+            pids = worker_pids()
+            if pids:
+                with contextlib.suppress(ProcessLookupError):
+                    pid = moments.choice(pids)
+                    os.kill(pid, signal.SIGKILL)
+                    kills.append(pid)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_twenty_kills_at_random_moments(kind):
+    images = X.reshape(-1, 1, 6, 6) if kind == "conv" else X
+    layers = define_cnn(1, 6, [(4, 3, 2)], [8], n_classes=3, dropout_p=0.3) if kind == "conv" else MLP
+    given = {"valid": (images[:50], y[:50]), "n_epochs": 60, "validation_frequency": 500}
+    if kind == "conv":
+        given["augmentation"] = augment.shift(1)
+
+    def run(**more):
+        return fit(layers, Data(images, y, shuffle=True), **given, **more)
+
+    expected, kills, n_runs = run(), [], 0
+    moments = random.Random(1)
+    while len(kills) < 20:
+        with killing_workers(moments, kills):
+            found = run(workers=Cluster(2, start_timeout=300))
+        assert_same_training(found, expected)
+        n_runs += 1
+    print(f"{kind}: {len(kills)} workers killed in {n_runs} runs, each with the same bytes")
