@@ -16,6 +16,7 @@ there resumes to the same bytes.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -195,7 +196,7 @@ class Run:
     def _require_finite(self, block: Sequence[BatchRef], losses: Sequence[float]) -> None:
         """Refuse to continue if the loss of one of the minibatches is not a finite number."""
         for ref, loss in zip(block, losses, strict=True):
-            if not np.isfinite(loss):
+            if not math.isfinite(loss):
                 raise diverged(f"the training loss became {loss}", ref.epoch, ref.index + 1)
 
     def _end_epoch(self) -> None:

@@ -1,6 +1,8 @@
 """Training steps and losses computed in this process."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -44,13 +46,13 @@ class LocalExecutor:
     def compile(self) -> None:
         _ = self._step, self._evaluate
 
-    @property
-    def _step(self):
+    @cached_property
+    def _step(self) -> Any:
         assert self._sgd is not None and self._train_loss is not None
         return self._network.compiled_step(self._sgd, self._train_loss)
 
-    @property
-    def _evaluate(self):
+    @cached_property
+    def _evaluate(self) -> Any:
         return self._network.compiled_losses(self._losses)
 
     def load(self, refs: Sequence[BatchRef]) -> list[tuple]:
