@@ -13,17 +13,25 @@ pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-def run_by_onnxruntime(content, X):
+def run_by_onnxruntime(content, X, output="probabilities"):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return session.run(["probabilities"], {"features": X.astype(np.float32)})[0]
+    return session.run([output], {"features": X.astype(np.float32)})[0]
 
 
 def require_agreement(network):
     X, _ = batch_for(network, n=7)
-    found = run_by_onnxruntime(onnx_export.model_of(network, "it").SerializeToString(), X)
+    found = run_by_onnxruntime(
+        onnx_export.model_of(network, "it").SerializeToString(), X, network.output_layer.output_name
+    )
     np.testing.assert_allclose(found, network.predict_batch(X), atol=1e-5)
+
+
+def test_the_output_of_a_classifier_is_its_probabilities():
+    for name in ("ClassificationOutputLayer", "SoftmaxOutputLayer", "MultilabelOutputLayer"):
+        network = network_with(name)
+        assert [output.name for output in onnx_export.model_of(network, "it").graph.output] == ["probabilities"]
 
 
 def test_every_layer_is_known():

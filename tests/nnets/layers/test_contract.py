@@ -98,16 +98,16 @@ def test_output_has_the_shape_that_was_announced(name, quick_if_possible):
 def test_gradients_agree_with_finite_differences(name, float64, quick_if_possible):
     network = with_random_params(network_with(name))
     X, y = batch_for(network)
-    loss = network.loss("nll", training=True) + network.penalty()
+    loss = network.loss(network.output_layer.trainable_losses()[0], training=True) + network.penalty()
     inputs = [network.x, network.y, network.position]
     position = np.array([1, 2, 0])
     value = engine.function(inputs, loss, on_unused_input="ignore")
-    gradients = engine.function(
-        inputs, engine.grad(loss, [network.x, *network.params.values()]), on_unused_input="ignore"
-    )(X, y, position)
+    gradients = engine.function(inputs, engine.grad(loss, [network.x, *network.trainable]), on_unused_input="ignore")(
+        X, y, position
+    )
     expected = [numeric_gradient(lambda X: value(X, y, position), X)]
-    expected += [numeric_gradient_by(param, lambda: value(X, y, position)) for param in network.params.values()]
-    for name, a, b in zip(["x", *network.params], gradients, expected, strict=True):
+    expected += [numeric_gradient_by(param, lambda: value(X, y, position)) for param in network.trainable]
+    for name, a, b in zip(["x", *(param.name for param in network.trainable)], gradients, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8, err_msg=name)
 
 
@@ -147,8 +147,8 @@ def test_layers_of_images_compute_the_same_in_either_order(name, quick_if_possib
     X, y = batch_for(plain)
     results = []
     for network in (plain, reordered):
-        loss = network.loss("nll", training=True)
-        outputs = [network.layers_train[-1].output, *engine.grad(loss, list(network.params.values()))]
+        loss = network.loss(network.output_layer.trainable_losses()[0], training=True)
+        outputs = [network.layers_train[-1].output, *engine.grad(loss, network.trainable)]
         inputs = [network.x, network.y, network.position]
         results.append(engine.function(inputs, outputs, on_unused_input="ignore")(X, y, [0, 1, 0]))
     for a, b in zip(*results, strict=True):
