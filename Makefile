@@ -13,7 +13,8 @@ PARALLEL := -m pytest -n 2 --dist loadfile
 PYTEST := ARIGNOTE_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python $(PARALLEL)
 PYTEST_PYTENSOR := ARIGNOTE_THREADS=1 OMP_NUM_THREADS=1 .venv-pytensor/bin/python $(PARALLEL)
 # What an engine can break; the rest of the tests knows nothing of engines.
-ENGINE_TESTS := tests/engine tests/ops tests/nnets tests/resume/test_exact.py tests/test_seed_script.py
+ENGINE_TESTS := tests/engine tests/ops tests/nnets tests/resume/test_exact.py tests/test_seed_script.py \
+    tests/checkpoint/test_migrations.py
 JAX_TESTS := tests/engine tests/nnets/layers tests/resume/test_exact.py::test_so_does_a_conv_net \
     tests/resume/test_exact.py::test_three_resumes_within_one_epoch_end_the_same
 

@@ -84,7 +84,8 @@ def test_a_buffer_is_no_parameter_to_learn(blobs):
 @pytest.mark.parametrize("shards", [1, 3])
 def test_a_run_resumes_to_the_same_buffer_after_any_minibatch(shards, blobs, tmp_path):
     straight = fit(*blobs, shards=shards, checkpoint=tmp_path / "straight")
-    for n_batches in range(1, 15):
+    on_device = engine.resident is not None  # where compiling takes seconds
+    for n_batches in (1, 8) if on_device else range(1, 15):
         name = tmp_path / f"after{n_batches}"
         fit(*blobs, shards=shards, checkpoint=name, callbacks=StopAfter(n_batches))
         assert_same_training(fit(*blobs, files.checkpoint_read(name), checkpoint=name), straight)
