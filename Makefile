@@ -1,4 +1,4 @@
-# Everything runs in .venv, which `make setup` makes from the versions pinned in requirements.lock; or, with
+# All commands run in .venv, which `make setup` creates from the versions pinned in requirements.lock; with
 # ENGINE=pytensor, in .venv-pytensor, from requirements-pytensor.lock.
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 ENGINE ?= theano
@@ -7,12 +7,12 @@ comma := ,
 SUFFIX := $(if $(filter pytensor,$(ENGINE)),-pytensor)
 VENV := .venv$(SUFFIX)
 BIN := $(VENV)/bin
-# Two processes, each with one thread: two threads each would wait for each other. A file is run by one process, since
-# its tests may share what is slow to set up.
+# Two processes with one thread each, which do not wait for each other. All tests of a file run in one process, since
+# they may share a slow fixture.
 PARALLEL := -m pytest -n 2 --dist loadfile
 PYTEST := ARIGNOTE_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python $(PARALLEL)
 PYTEST_PYTENSOR := ARIGNOTE_THREADS=1 OMP_NUM_THREADS=1 .venv-pytensor/bin/python $(PARALLEL)
-# What an engine can break; the rest of the tests knows nothing of engines.
+# The tests that depend on the engine.
 ENGINE_TESTS := tests/engine tests/ops tests/nnets tests/resume/test_exact.py tests/test_seed_script.py \
     tests/checkpoint/test_migrations.py
 JAX_TESTS := tests/engine tests/nnets/layers tests/resume/test_exact.py::test_so_does_a_conv_net \
@@ -21,10 +21,10 @@ JAX_TESTS := tests/engine tests/nnets/layers tests/resume/test_exact.py::test_so
 .DEFAULT_GOAL := help
 .PHONY: help setup mnist fashion test test-pytensor test-jax test-slow torture bench docs lint format lock clean
 
-help:  ## Show this list
+help:  ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-setup: $(VENV)/installed  ## Make the environment .venv, or, with ENGINE=pytensor, .venv-pytensor
+setup: $(VENV)/installed  ## Create the environment .venv, or .venv-pytensor with ENGINE=pytensor
 
 $(VENV)/installed: requirements$(SUFFIX).lock setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -32,32 +32,32 @@ $(VENV)/installed: requirements$(SUFFIX).lock setup.py
 	ARIGNOTE_ENGINE=$(ENGINE) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-mnist: setup  ## Train the README's network on MNIST; ARGS="--net conv --epochs 20" for others
+mnist: setup  ## Train the network of the README on MNIST; ARGS="--net conv --epochs 20" for another one
 	$(BIN)/python examples/mnist.py $(ARGS)
 
-fashion: setup  ## Train on Fashion-MNIST from HDF5 files (needs Debian's dataset-fashion-mnist)
+fashion: setup  ## Train on Fashion-MNIST from HDF5 files (requires Debian's dataset-fashion-mnist)
 	$(BIN)/python examples/fashion.py $(ARGS)
 
-test: setup  ## Run the tests and the examples in docstrings, about five minutes; on PyTensor those that depend on it
+test: setup  ## Run all tests and docstring examples, then the engine tests on PyTensor (five minutes)
 	$(PYTEST) $(ARGS)
 	$(if $(SUFFIX),,$(MAKE) test-pytensor)
 
-test-pytensor:  ## Run the tests that depend on the engine on PyTensor, some of them on JAX
+test-pytensor:  ## Run the engine tests on PyTensor, and some of them on JAX
 	$(MAKE) setup ENGINE=pytensor
 	$(PYTEST_PYTENSOR) $(ENGINE_TESTS) $(ARGS)
 	ARIGNOTE_BACKEND=jax $(PYTEST_PYTENSOR) $(JAX_TESTS) $(ARGS)
 
-test-jax:  ## Run all tests that depend on the engine on JAX (ten minutes)
+test-jax:  ## Run all engine tests on JAX (ten minutes)
 	$(MAKE) setup ENGINE=pytensor
 	ARIGNOTE_BACKEND=jax $(PYTEST_PYTENSOR) $(ENGINE_TESTS) $(ARGS)
 
-test-slow: setup  ## Run the tests that take minutes each
+test-slow: setup  ## Run the slow tests, which take minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-torture: setup  ## Kill real runs at random moments, and saves at each system call (needs strace; half an hour)
+torture: setup  ## Kill runs at random moments, and saves at each system call (requires strace; half an hour)
 	$(BIN)/python -m tests.resume.torture $(ARGS)
 
-bench: setup .venv-bench/installed  ## Measure speed beside PyTorch, JAX and scikit-learn, in turn (half an hour)
+bench: setup .venv-bench/installed  ## Compare speed with PyTorch, JAX and scikit-learn (half an hour)
 	$(BIN)/python -m benchmarks.speed --peers .venv-bench/bin/python $(ARGS)
 
 .venv-bench/installed: benchmarks/requirements.txt
@@ -68,17 +68,17 @@ bench: setup .venv-bench/installed  ## Measure speed beside PyTorch, JAX and sci
 docs: setup  ## Build the documentation: docs/build/html/index.html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/build/html
 
-lint: setup  ## Check style, types, and that every check of the tests can fail
+lint: setup  ## Check style and types, and find tests that cannot fail
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.lint
 
-format: setup  ## Mend style
+format: setup  ## Fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock:  ## Write requirements.lock, or, with ENGINE=pytensor, requirements-pytensor.lock anew, from the newest versions that fit setup.py
+lock:  ## Update requirements.lock, or requirements-pytensor.lock with ENGINE=pytensor, to the newest versions allowed by setup.py
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip "setuptools<81" wheel
 	ARIGNOTE_ENGINE=$(ENGINE) .venv-lock/bin/python -m pip install --quiet ".[dev$(if $(SUFFIX),,$(comma)docs$(comma)ray)]"

@@ -1,7 +1,7 @@
-"""The command ``arignote``: train, predict, look at checkpoints, and see what is installed.
+"""The command ``arignote``: train, predict, inspect checkpoints, and check the installation.
 
-Exit codes: 0, all is well; 1, something given cannot be used, or is missing; 2, the command line cannot be read; 130,
-stopped by Ctrl-C, with what was trained so far in the checkpoint; 143, the same by SIGTERM.
+Exit codes: 0, success; 1, error; 2, invalid command line; 130, stopped by Ctrl-C; 143, stopped by SIGTERM. In the last
+two cases, the checkpoint has the progress so far.
 """
 
 import argparse
@@ -25,12 +25,12 @@ CTRL_C = 130
 EXAMPLES = """
 examples:
   arignote train mnist.yaml --data mnist.h5 --valid 0.2 --checkpoint runs/mnist
-        starts, or goes on where it was stopped when the same command is given again
+        starts training; the same command resumes a run that was stopped
   arignote predict runs/mnist --data new.npy --output classes.csv
   arignote show runs/mnist --plot curves.png
   arignote doctor
 
-a configuration, in YAML or JSON:
+example of a configuration, in YAML or JSON:
   name: MNIST
   rng: 42
   layers:
@@ -38,12 +38,12 @@ a configuration, in YAML or JSON:
     - [DropoutLayer, {dropout_p: 0.5}]
     - [ClassificationOutputLayer, {n_classes: 10}]
   fit: {n_epochs: 50, batch_size: 128, sgd_type: nag}
-  shuffle: true                    # the rows, each epoch
-  augmentation: {shift: 3}         # functions of arignote.image.augment, and their arguments
+  shuffle: true                    # shuffle the rows in each epoch
+  augmentation: {shift: 3}         # functions of arignote.image.augment and their arguments
   early_stopping: {patience: 10}   # arguments of arignote.nnets.callbacks.EarlyStopping
-  record: runs/mnist.csv           # the history, as a table
+  record: runs/mnist.csv           # write the history to a table
 """
-# What a configuration may hold, and what is handed to `fit` from elsewhere.
+# The entries of a configuration, and the arguments of `fit` that it cannot contain.
 KEYS = ("name", "rng", "layers", "fit", "shuffle", "augmentation", "early_stopping", "record")
 NOT_IN_FIT = ("X", "y", "valid", "test", "checkpoint", "callbacks", "augmentation", "progress", "self")
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return given.run(given)
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, RuntimeError) as error:
-        if isinstance(error, BrokenPipeError):  # somebody reads our output no further
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         print(f"arignote: {error}", file=sys.stderr)
@@ -65,44 +65,44 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="arignote",
-        description="Train neural networks, and use them.",
+        description="Train and apply neural networks.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"arignote {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    part = commands.add_parser("train", help="train a network, or go on with one")
-    part.add_argument("config", help="file.yaml or file.json: the network, and how to train it (see arignote --help)")
+    part = commands.add_parser("train", help="train a network, or resume training")
+    part.add_argument("config", help="YAML or JSON file of the network and the training settings (see arignote --help)")
     part.add_argument("--data", required=True, help="HDF5 file, CSV file, pickle, or folder of images by class")
-    part.add_argument("--valid", help="file to validate with, or the fraction of the data to hold out")
-    part.add_argument("--test", help="file to test with, or a fraction")
-    part.add_argument("--checkpoint", required=True, help="DIR/STEM of the files that the network is written to")
-    part.add_argument("--epochs", type=int, help="epochs to train in all, instead of the configuration's")
-    part.add_argument("--fresh", action="store_true", help="start anew even if there is a checkpoint")
-    part.add_argument("--quiet", action="store_true", help="show neither a bar nor a line for each validation")
+    part.add_argument("--valid", help="validation data: a file, or the fraction of the data to hold out")
+    part.add_argument("--test", help="test data: a file, or the fraction of the data to hold out")
+    part.add_argument("--checkpoint", required=True, help="DIR/STEM of the checkpoints to write")
+    part.add_argument("--epochs", type=int, help="total number of epochs; overrides the configuration")
+    part.add_argument("--fresh", action="store_true", help="start over even if there is a checkpoint")
+    part.add_argument("--quiet", action="store_true", help="show no progress bar and no validation results")
     part.set_defaults(run=train)
 
     part = commands.add_parser("predict", help="predict the classes of examples")
-    part.add_argument("checkpoint", help="DIR/STEM, or a file; of DIR/STEM the best network is used, if there is one")
-    part.add_argument("--data", required=True, help="as for train; or .npy: features alone")
-    part.add_argument("--no-labels", action="store_true", help="the file holds features alone")
+    part.add_argument("checkpoint", help="a file, or DIR/STEM, of which the best network is used if there is one")
+    part.add_argument("--data", required=True, help="as for train, or a .npy file of features")
+    part.add_argument("--no-labels", action="store_true", help="the file contains only features")
     part.add_argument("--output", help="file.csv or file.npy (default: lines on standard output)")
-    part.add_argument("--proba", action="store_true", help="give the probability of each class")
+    part.add_argument("--proba", action="store_true", help="write the probability of each class")
     part.set_defaults(run=predict)
 
-    part = commands.add_parser("show", help="show the network, the training and the metadata in a checkpoint")
+    part = commands.add_parser("show", help="show the network, the training history and the metadata in a checkpoint")
     part.add_argument("checkpoint", help="DIR/STEM, or a file")
-    part.add_argument("--plot", help="draw the learning curves to this file")
+    part.add_argument("--plot", help="plot the learning curves to this file")
     part.set_defaults(run=show)
 
-    part = commands.add_parser("doctor", help="say what runs here, what is missing, and how to mend it")
+    part = commands.add_parser("doctor", help="check the installation and suggest fixes")
     part.set_defaults(run=doctor)
     return parser
 
 
 def read_config(name: str | Path) -> dict[str, Any]:
-    """Read a configuration, and refuse what it should not hold.
+    """Read a configuration and reject unknown entries.
 
     Raises
     ------
@@ -114,12 +114,10 @@ def read_config(name: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"got the configuration {str(name)!r}; need a file that exists; try another path")
     config = _parse(path)
     if not isinstance(config, dict) or "layers" not in config:
-        raise ValueError(f"{path}: got no layers; need a list of them; try the example of arignote --help")
+        raise ValueError(f"{path}: got no layers; need a list of layers; try the example in arignote --help")
     for key in config:
         if key not in KEYS:
-            raise ValueError(
-                f"{path}: got the entry {key!r}; need one of a configuration; {checks.suggestion(key, KEYS)}"
-            )
+            raise ValueError(f"{path}: got the entry {key!r}; need a known entry; {checks.suggestion(key, KEYS)}")
     known = [parameter for parameter in _fit_parameters() if parameter not in NOT_IN_FIT]
     for key in config.get("fit") or {}:
         if key not in known:
@@ -133,15 +131,15 @@ def _parse(path: Path) -> Any:
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}: got {error}; need JSON; try a JSON checker") from error
+            raise ValueError(f"{path}: got {error}; need valid JSON; try a JSON checker") from error
     if util.find_spec("yaml") is None:
-        raise ImportError(f"{path}: got no package to read YAML; need PyYAML; try: pip install pyyaml, or a .json file")
+        raise ImportError(f"{path}: got a YAML file; need the package PyYAML; try: pip install pyyaml, or a .json file")
     import yaml
 
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: got {error}; need YAML; try spaces instead of tabs") from error
+        raise ValueError(f"{path}: got {error}; need valid YAML; try spaces instead of tabs") from error
 
 
 def _fit_parameters() -> list[str]:
@@ -151,7 +149,7 @@ def _fit_parameters() -> list[str]:
 
 
 def train(given: argparse.Namespace) -> int:
-    """Start a training, or go on with it."""
+    """Train a network, or resume training."""
     config = read_config(given.config)
     from arignote.checkpoint.format import checkpoint_path, checkpoint_read
     from arignote.data import storage
@@ -174,7 +172,7 @@ def train(given: argparse.Namespace) -> int:
 
 
 def _data(given: argparse.Namespace, shuffle: bool, fit: Mapping[str, Any], classifier: Any) -> tuple:
-    """Return what `fit` takes as X, y, valid and test."""
+    """Return the arguments X, y, valid and test of `fit`."""
     from arignote.data.dataset import Data, DataWithHoldoutPartitions, read_data
 
     content = read_data(given.data)
@@ -186,7 +184,7 @@ def _data(given: argparse.Namespace, shuffle: bool, fit: Mapping[str, Any], clas
     valid_frac, test_frac = (part if isinstance(part, float) else 0.0 for part in parts)
     size = classifier.trainer.settings.batch_size if classifier.trainer else fit.get("batch_size")
     if size is None:
-        raise ValueError("got no batch_size; need the number of examples in a minibatch; try it under fit")
+        raise ValueError("got no batch_size; need the number of examples in a minibatch; try batch_size under fit")
     data = DataWithHoldoutPartitions(X, y, size, valid_frac, test_frac, shuffle=shuffle)
     if not any(isinstance(part, str) for part in parts):
         return data, None, None, None
@@ -197,7 +195,7 @@ def _data(given: argparse.Namespace, shuffle: bool, fit: Mapping[str, Any], clas
 
 
 def _part(text: str | None) -> float | str | None:
-    """Return a fraction, or the name of a file."""
+    """Return the fraction or the file name in an argument."""
     try:
         return None if text is None else float(text)
     except ValueError:
@@ -205,7 +203,7 @@ def _part(text: str | None) -> float | str | None:
 
 
 def _augmentation(config: Mapping[str, Any] | None) -> Any:
-    """Return the augmentation that a configuration asks for: one function, or several in turn."""
+    """Return the augmentation of a configuration: one or several functions, applied in order."""
     if not config:
         return None
     from arignote.image import augment
@@ -227,7 +225,7 @@ def _callbacks(config: Mapping[str, Any]) -> list:
 
 
 def predict(given: argparse.Namespace) -> int:
-    """Write the classes of examples, or their probabilities; with labels, say how many are wrong."""
+    """Write the predicted classes or probabilities; with labels, also report the error rate."""
     from arignote.checkpoint.format import checkpoint_path, checkpoint_read
     from arignote.data import storage
     from arignote.data.dataset import as_reader, read_data
@@ -251,12 +249,12 @@ def predict(given: argparse.Namespace) -> int:
     elif given.output.endswith(".npy"):
         np.save(given.output, found)
     else:
-        raise ValueError(f"got --output {given.output!r}; need .csv or .npy at its end; try --output classes.csv")
+        raise ValueError(f"got --output {given.output!r}; need a name ending in .csv or .npy; try classes.csv")
     return 0
 
 
 def show(given: argparse.Namespace) -> int:
-    """Print what a checkpoint holds."""
+    """Print a summary of a checkpoint."""
     from arignote.checkpoint.format import checkpoint_read
 
     classifier, metadata = checkpoint_read(given.checkpoint, get_metadata=True)
@@ -280,7 +278,7 @@ def show(given: argparse.Namespace) -> int:
     return 0
 
 
-# What is good to have: package -> what for, and the extra that installs it.
+# Optional packages: name -> purpose, and the extra that installs it.
 WANTED = {
     "h5py": ("HDF5 files", "hdf5"),
     "pandas": ("tables in HDF5 files", "hdf5"),
@@ -296,7 +294,7 @@ WANTED = {
 
 
 def doctor(given: argparse.Namespace) -> int:
-    """Say what runs here, what is missing, and how to mend it; 1 if no network can be trained, or only slowly."""
+    """Check the installation and suggest fixes; return 1 if networks cannot be trained, or only slowly."""
     print(f"arignote {__version__}, Python {sys.version.split()[0]}")
     try:
         from arignote import engine, native
@@ -305,11 +303,11 @@ def doctor(given: argparse.Namespace) -> int:
         return 1
     for name, value in engine.describe().items():
         print(f"{name}: {value}")
-    print(f"threads: {native.threads()} (ARIGNOTE_THREADS sets another number)")
+    print(f"threads: {native.threads()} (set ARIGNOTE_THREADS to change)")
     troubles = []
     if engine.describe()["backend"] == "c":
         if shutil.which("g++") is None:
-            troubles.append("no g++, without which all is slow: apt-get install g++")
+            troubles.append("no g++, without which training is slow: apt-get install g++")
         elif not native.available():
             troubles.append("the kernels could not be compiled; see the warning above")
         elif not native.has("convolve"):
@@ -319,14 +317,14 @@ def doctor(given: argparse.Namespace) -> int:
         if util.find_spec(package) is None:
             print(f"not installed: {package}, for {purpose}: pip install 'arignote[{extra}]'")
     for trouble in troubles:
-        print(f"to mend: {trouble}")
+        print(f"to fix: {trouble}")
     if not troubles:
-        print("all is well" if _trains() else "to mend: a small network could not be trained")
+        print("everything works" if _trains() else "to fix: a small network could not be trained")
     return 1 if troubles else 0
 
 
 def _trains() -> bool:
-    """Train a small network, for a moment."""
+    """Train a small network; return True if its predictions are finite."""
     from arignote.nnets.nets import NNClassifier, define_mlp
 
     X = np.eye(8, dtype=np.float32)

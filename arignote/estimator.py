@@ -1,4 +1,4 @@
-"""A scikit-learn estimator: for pipelines, cross-validation and searches. Needs ``pip install arignote[sklearn]``."""
+"""A scikit-learn estimator, for pipelines and model selection. Requires ``pip install arignote[sklearn]``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,39 +13,40 @@ from arignote.nnets.nets import NNClassifier, define_mlp
 
 
 class ArignoteClassifier(ClassifierMixin, BaseEstimator):
-    """A feed-forward network as scikit-learn knows classifiers: labels of any kind, all settings in the constructor.
+    """A feed-forward network as a scikit-learn classifier, with labels of any type.
 
     Parameters
     ----------
     hidden : sequence of int, optional
-        Units of each hidden layer, by default one of 100; or nothing, for logistic regression.
+        Number of units of each hidden layer, by default (100,). If empty, the model is a logistic regression.
     activation : str, optional
-        Of the hidden layers, by default "relu".
+        Activation of the hidden layers, by default "relu".
     dropout_p : float, optional
-        Fraction to drop behind each hidden layer, by default 0.
+        Fraction of units to drop after each hidden layer, by default 0.
     l2 : float, optional
-        Penalty of the hidden layers' squared weights, by default 0.
+        Factor of the squared weights of the hidden layers in the loss, by default 0.
     layer_defs : list, optional
-        Any network, instead of the arguments above, as :class:`~arignote.nnets.nets.NNClassifier` takes it. Its last
-        layer may leave out the number of classes.
+        Definition of any network, as for :class:`~arignote.nnets.nets.NNClassifier`, to use instead of the arguments
+        above. The number of classes of the last layer can be omitted.
     n_epochs, batch_size, sgd_type, lr_rule, momentum_rule : optional
-        As for `NNClassifier.fit`. A batch is never larger than the data.
+        As for `NNClassifier.fit`. The batch size is reduced to the number of examples if it is larger.
     valid : float, optional
-        Fraction of each class to hold out; the network with the best loss on it is what remains. By default 0: none.
+        Fraction of each class to hold out for validation; the parameters with the best validation loss are used. By
+        default 0, no validation.
     augmentation, callbacks : optional
         As for `NNClassifier.fit`.
     random_state : int, RandomState or None, optional
-        Of everything random.
+        Seed of everything random.
 
     Attributes
     ----------
     classes_ : array of shape (n_classes,)
-        The labels.
+        The class labels.
     classifier_ : NNClassifier
-        The network.
+        The trained network.
     n_features_in_ : int
     n_iter_ : int
-        Epochs trained.
+        Number of epochs trained.
 
     Examples
     --------
@@ -115,7 +116,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
             callbacks=list(self.callbacks),
         )
         trainer = self.classifier_.trainer
-        assert trainer is not None  # fit has made one
+        assert trainer is not None  # set by fit
         if valid is not None:
             classifier.network.set_values(trainer.best_params or {})
         self.n_iter_ = trainer.progress.epoch
@@ -142,7 +143,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
         return [*layers, [kind, {"n_classes": n_classes, **(params[0] if params else {})}]]
 
     def _held_out(self, X: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Data, Data | None]:
-        """Return data to train on, shuffled each epoch, and data to validate with."""
+        """Return training data, shuffled in each epoch, and validation data, if any."""
         if not self.valid:
             return Data(X, labels, shuffle=True), None
         size = min(self.batch_size, len(X))

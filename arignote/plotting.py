@@ -88,7 +88,7 @@ def training_rates(classifier: Any, filename: str | Path | None = None) -> Any:
         epochs, values = classifier.trainer.curve(name)
         if not values:
             raise ValueError(
-                f"got {classifier.name}, in whose history no {name} stands: the first Arignote recorded none; "
+                f"got {classifier.name}, whose history has no {name}, which the first Arignote did not record; "
                 "need a newer history; try classifier.fit to resume training"
             )
         # The value in an entry was used until its validation.

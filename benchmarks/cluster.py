@@ -1,7 +1,7 @@
-"""Two workers of one thread each beside one process of two threads: python benchmarks/cluster.py.
+"""Two single-threaded workers compared with one process with two threads: python benchmarks/cluster.py.
 
-A conv net on MNIST, minibatches of 512 with shifts. Both train in turn, several times; the figure is the ratio of the
-medians of the times of an epoch. Then where the time of the driver goes.
+Trains a conv net on MNIST with minibatches of 512 and random shifts. Both variants train alternately, several times.
+The results are the ratio of the median times of a step, and how the driver spends its time.
 """
 
 import argparse
@@ -37,7 +37,7 @@ LAYERS = [
 
 
 class Clock(Callback):
-    """Note the time of each minibatch, but for the first ones of a run, and what of it methods took."""
+    """Record the time of each minibatch after the first few, and the share of some methods in it."""
 
     def __init__(self, spent):
         self.times, self.spent, self.before = [], spent, {}
@@ -48,18 +48,18 @@ class Clock(Callback):
             self.before = dict(self.spent)
 
     def steps(self) -> list[float]:
-        """Return what each minibatch took."""
+        """Return the seconds of each minibatch."""
         times = self.times[N_WARMING - 1 :]
         return [b - a for a, b in itertools.pairwise(times)]
 
     def parts(self) -> dict[str, float]:
-        """Return what methods took, of the mean minibatch."""
+        """Return the mean seconds per minibatch of each timed method."""
         n = len(self.times) - N_WARMING
         return {name: (value - self.before.get(name, 0.0)) / n for name, value in self.spent.items()}
 
 
 def timed(owner: type, name: str, spent: dict[str, float]) -> None:
-    """Add up the time that a method takes."""
+    """Wrap a method so that its total time is added to `spent`."""
     method: Callable = getattr(owner, name)
 
     def run(*arguments, **named):
@@ -73,7 +73,7 @@ def timed(owner: type, name: str, spent: dict[str, float]) -> None:
 
 
 def main() -> None:
-    """Train in turn, and print."""
+    """Train alternately and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=20_000)
@@ -97,12 +97,12 @@ def main() -> None:
             )  # fmt: skip
             steps += clock.steps()
             parts = clock.parts()
-            print(f"{kind}: {1e3 * statistics.median(clock.steps()):.1f} ms a minibatch", flush=True)
+            print(f"{kind}: {1e3 * statistics.median(clock.steps()):.1f} ms per minibatch", flush=True)
     alone, shared = (statistics.median(steps) for steps in found.values())
-    print(f"efficiency: {alone / shared:.2f} ({1e3 * alone:.1f} ms alone, {1e3 * shared:.1f} ms with two workers)")
+    print(f"efficiency: {alone / shared:.2f} ({1e3 * alone:.1f} ms without, {1e3 * shared:.1f} ms with two workers)")
     waiting, gradient, step = (1e3 * parts[f"RayExecutor.{name}"] for name in ("_answers", "_total", "_step"))
     print(f"of a step of {step:.1f} ms, in the last round: waiting for workers {waiting:.1f},")
-    print(f"parameters out, work handed out and sums {gradient - waiting:.1f}, update {step - gradient:.1f}")
+    print(f"sending parameters, distributing work and summing {gradient - waiting:.1f}, update {step - gradient:.1f}")
 
 
 if __name__ == "__main__":

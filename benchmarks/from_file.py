@@ -1,6 +1,6 @@
-"""What training from an HDF5 file costs beside training from memory: epochs of Fashion-MNIST, in turn.
+"""The cost of training from an HDF5 file compared with training from memory, in epochs of Fashion-MNIST.
 
-``python benchmarks/from_file.py runs/fashion-train.h5`` takes the file that examples/fashion.py writes.
+``python benchmarks/from_file.py runs/fashion-train.h5`` reads the file that examples/fashion.py writes.
 """
 
 import statistics
@@ -18,7 +18,7 @@ N_ROUNDS = 12
 
 
 def main(path: str) -> None:
-    """Measure, in pairs."""
+    """Measure both alternately."""
     readers = HDFReader(path, "images"), HDFReader(path, "labels")
     sources = {"file": readers, "memory": [next(reader.iter_epoch(reader.n_rows)) for reader in readers]}
     data, networks = {}, {}
@@ -30,13 +30,13 @@ def main(path: str) -> None:
         for what in sorted(sources, reverse=i % 2 == 0):
             started = time.perf_counter()
             networks[what].fit(data[what], n_epochs=1 + 2 * i, augmentation=fashion.AUGMENTATION, sgd_type="nag")
-            if i > 0:  # the first one compiles
+            if i > 0:  # the first round compiles
                 seconds[what].append((time.perf_counter() - started) / 2)
     for what, values in seconds.items():
-        print(f"from {what}: median {statistics.median(values):.3f}, least {min(values):.3f} s an epoch")
+        print(f"from {what}: median {statistics.median(values):.3f}, minimum {min(values):.3f} s per epoch")
     ratios = [a / b for a, b in zip(seconds["file"], seconds["memory"], strict=True)]
     print(f"ratio of the sums: {sum(seconds['file']) / sum(seconds['memory']):.3f}")
-    print(f"median of the pairs' ratios: {statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})")
+    print(f"median of the ratios: {statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Measure on a GPU: the README's network and the conv net beside PyTorch, eager and compiled with CUDA graphs, and plain
-# JAX, in an environment of its own. All it needs is Python 3.11 or newer and a driver.
+# Benchmark on a GPU: the README's network and the conv net, compared with PyTorch, eager and compiled with CUDA graphs, and
+# plain JAX, in a separate environment. Requires only Python 3.11 or newer and a driver.
 #
-#   benchmarks/gpu.sh           tests the GPU, measures, and writes benchmarks/RESULTS-GPU.md
-#   benchmarks/gpu.sh cpu       the same on a machine without one, to see that it works
+#   benchmarks/gpu.sh           tests the GPU, runs the benchmarks, and writes benchmarks/RESULTS-GPU.md
+#   benchmarks/gpu.sh cpu       the same on a machine without a GPU, to check that it works
 #   WHEELS=folder benchmarks/gpu.sh
-#                               takes packages from a folder, where none can be downloaded; this fills one:
+#                               installs packages from a folder, for machines that cannot download them; to fill it:
 #                               pip download --dest folder ".[gpu,hdf5]" torch scikit-learn pytest hypothesis setuptools
 #
-# VENV names another place for the environment, or one that is there already. What else it is given goes to the
-# measurement: benchmarks/gpu.sh gpu --only seed --rounds 3
+# VENV sets another folder for the environment, which may already exist. Further arguments are passed to the benchmarks:
+# benchmarks/gpu.sh gpu --only seed --rounds 3
 set -eu
 cd "$(dirname "$0")/.."
 device=gpu

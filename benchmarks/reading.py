@@ -1,8 +1,9 @@
-"""How fast HDF5 files are read in minibatches, beside h5py and pandas, and how much memory training from them takes.
+"""Speed of reading HDF5 files in minibatches, compared with h5py and pandas, and memory use of training from them.
 
 ``python benchmarks/reading.py --gigabytes 4 --folder /tmp/reading`` writes a plain dataset, a compressed one, a pandas
-table and a Panel4D table of that size (unpacked; the Panel4D's records count), reads each in turns with the other
-programs, in ratios of the same run, and trains the same network on the large plain file and on a small one.
+table and a Panel4D table of that size (uncompressed; for the Panel4D table, the size of its records). It reads each
+alternately with Arignote and the other libraries, prints ratios within the same run, and then trains the same network
+on the large plain file and on a small one.
 """
 
 import argparse
@@ -29,7 +30,7 @@ CHUNK = 512
 
 
 def images(n: int, dtype: str) -> Iterator[np.ndarray]:
-    """Give images in pieces, which pack to about a third."""
+    """Yield images in pieces that compress to about a third."""
     rng = np.random.default_rng(0)
     for start in range(0, n, 4096):
         shape = (min(4096, n - start), PIXELS)
@@ -53,7 +54,7 @@ def write_table(path: Path, n_bytes: int) -> None:
 
 
 def write_panel4d(path: Path, n_bytes: int) -> None:
-    """Write records of (image, row, column, value), compressed, as pandas 0.x laid them out."""
+    """Write compressed records of (image, row, column, value) in the layout of pandas 0.x."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from tests.data.hdf.old_pandas import write_panel
 
@@ -84,7 +85,7 @@ def read_by_h5py(path: Path, n_rows: int) -> None:
 
 
 def read_records_by_h5py(path: Path, n_rows: int) -> None:
-    """Read the bytes of a table, without placing a value."""
+    """Read the raw records of a table, without assembling images."""
     with h5py.File(path) as file:
         table = file["features/table"]
         step = BATCH * (PIXELS if "major_axis" in table.dtype.names else 1)
@@ -99,7 +100,7 @@ def read_by_pandas(path: Path, n_rows: int) -> None:
 
 
 def compare(path: Path, n_rows: int, readers: dict[str, Callable], repeats: int) -> None:
-    """Read the same rows with each reader in turn; print medians and the ratios of each turn."""
+    """Read the same rows alternately with each reader; print medians and the ratios of each round."""
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     for _ in range(repeats):
         for name, read in readers.items():
@@ -129,12 +130,12 @@ print(f"  {features.n_rows:9} rows, {sys.argv[2]:8} peak memory {peak:6.0f} MB, 
 
 
 def main() -> None:
-    """Write, read, train."""
+    """Write the files, read them and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gigabytes", type=float, default=0.2, help="size of each file, unpacked (default: 0.2)")
-    parser.add_argument("--folder", help="where to write the files, and leave them (default: a temporary folder)")
-    parser.add_argument("--repeats", type=int, default=5, help="turns of each comparison (default: 5)")
-    parser.add_argument("--rows", type=int, default=40960, help="rows to read in each (default: 40960)")
+    parser.add_argument("--gigabytes", type=float, default=0.2, help="uncompressed size of each file (default: 0.2)")
+    parser.add_argument("--folder", help="folder to write the files to and keep them in (default: a temporary folder)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison (default: 5)")
+    parser.add_argument("--rows", type=int, default=40960, help="rows to read in each round (default: 40960)")
     arguments = parser.parse_args()
     n_bytes = int(arguments.gigabytes * 2**30)
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: ``make docs``."""
+"""Configuration of Sphinx: ``make docs``."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 here = Path(__file__).parent
 root = here.parent
 sys.path.insert(0, str(root))
-# The notebooks of examples/ as pages, with the output that they hold. The tests run them.
+# The notebooks of examples/ become pages, with their stored output. The tests run them.
 notebooks = here / "notebooks"
 shutil.rmtree(notebooks, ignore_errors=True)
 shutil.copytree(root / "examples", notebooks, ignore=lambda _, names: [n for n in names if not n.endswith(".ipynb")])
@@ -34,10 +34,10 @@ autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
     "member-order": "bysource",
-    "ignore-module-all": True,  # a name is documented where it is defined
+    "ignore-module-all": True,  # names are documented where they are defined, except with imported-members
     "exclude-members": "set_score_request, set_fit_request",  # scikit-learn's own
 }
-autodoc_typehints = "none"  # the docstrings say types, and shapes
+autodoc_typehints = "none"  # the docstrings have types and shapes
 
 html_theme = "furo"
 html_title = f"Arignote {release}"

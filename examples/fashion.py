@@ -1,7 +1,7 @@
 """Train on Fashion-MNIST from HDF5 files, which are read, shuffled and augmented while the network trains.
 
-Debian's package dataset-fashion-mnist has the data; they are converted on the first run. ``--in-memory`` trains on the
-same images as arrays, for comparison. A run that was stopped goes on where it was when the same command is given again.
+The data are in Debian's package dataset-fashion-mnist, and are converted on the first run. For comparison,
+``--in-memory`` trains on the same images as arrays. To resume a run that was stopped, run the same command again.
 """
 
 import argparse
@@ -27,7 +27,7 @@ NETS = {
 
 
 def convert(source: Path, part: str, target: Path) -> None:
-    """Write the images and labels of a part, "train" or "t10k", to an HDF5 file, batch by batch."""
+    """Write the images and labels of one part, "train" or "t10k", to an HDF5 file, batch by batch."""
     images = files.read_idx(source / f"{part}-images-idx3-ubyte.gz")[:, np.newaxis]
     labels = files.read_idx(source / f"{part}-labels-idx1-ubyte.gz")
     with HDFWriter(target, compression="blosc") as writer:
@@ -36,32 +36,32 @@ def convert(source: Path, part: str, target: Path) -> None:
 
 
 def to_unit(X: np.ndarray) -> np.ndarray:
-    """Turn bytes into numbers in [0, 1]."""
+    """Scale bytes to [0, 1]."""
     return np.multiply(X, np.float32(1 / 255), dtype=np.float32)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, default=SOURCE, help=f"where the data are (default: {SOURCE})")
-    parser.add_argument("--folder", type=Path, default=Path("runs"), help="for what is written (default: runs)")
-    parser.add_argument("--net", choices=NETS, default="mlp", help="which network (default: mlp)")
-    parser.add_argument("--epochs", type=int, default=30, help="epochs to train in all (default: 30)")
-    parser.add_argument("--in-memory", action="store_true", help="train on arrays instead of the files")
-    parser.add_argument("--fresh", action="store_true", help="start anew even if there is a checkpoint")
+    parser.add_argument("--source", type=Path, default=SOURCE, help=f"folder of the data (default: {SOURCE})")
+    parser.add_argument("--folder", type=Path, default=Path("runs"), help="output folder (default: runs)")
+    parser.add_argument("--net", choices=NETS, default="mlp", help="the network to train (default: mlp)")
+    parser.add_argument("--epochs", type=int, default=30, help="total number of epochs (default: 30)")
+    parser.add_argument("--in-memory", action="store_true", help="train on arrays in memory instead of the files")
+    parser.add_argument("--fresh", action="store_true", help="start over even if there is a checkpoint")
     parser.add_argument("--rng", type=int, default=42, help="seed of everything random (default: 42)")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Convert, train, test."""
+    """Convert the data, train and test."""
     arguments = parse_arguments()
     if not arguments.source.is_dir():
         raise SystemExit(f"got no folder {arguments.source}; need the data; try: apt-get install dataset-fashion-mnist")
     arguments.folder.mkdir(parents=True, exist_ok=True)
     paths = {part: arguments.folder / f"fashion-{part}.h5" for part in ("train", "t10k")}
     for part, path in paths.items():
-        convert(arguments.source, part, path)  # goes on where it was stopped; does nothing to a whole file
+        convert(arguments.source, part, path)  # resumes if it was stopped; does nothing if the file is complete
     readers = {part: (HDFReader(path, "images"), HDFReader(path, "labels")) for part, path in paths.items()}
     if arguments.in_memory:
         readers = {part: [next(r.iter_epoch(r.n_rows)) for r in pair] for part, pair in readers.items()}
@@ -79,7 +79,8 @@ def main() -> None:
         lr_rule=LR_RULE, momentum_rule=MOMENTUM_RULE,
     )  # fmt: skip
     progress = classifier.trainer.progress
-    print(f"Trained to epoch {progress.epoch} in {progress.seconds:.1f} s ({time.monotonic() - started:.1f} s now).")
+    seconds = time.monotonic() - started
+    print(f"Trained to epoch {progress.epoch} in {progress.seconds:.1f} s ({seconds:.1f} s in this run).")
     error = classifier.trainer.evaluate(test)["error"]
     print(f"Test error of the network with the best validation loss: {100 * error:.2f} %")
 

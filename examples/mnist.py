@@ -1,7 +1,7 @@
 """Train a network on MNIST: python examples/mnist.py --net seed --epochs 50.
 
-Prints the network, the losses of each epoch and the test error, and leaves a picture of the learning curves. With
---checkpoint, a run that was stopped goes on where it was when the same command is given again.
+Prints the network, the losses of each epoch and the test error, and writes a plot of the learning curves. To resume a
+run that was stopped, run the same command again.
 """
 
 import argparse
@@ -21,7 +21,7 @@ MOMENTUM_RULE = {"rule": "stalled", "initial_value": 0.7, "decrease_by": -0.1, "
 
 
 def mlp(n_units: int) -> list:
-    """Two hidden layers with dropout: the network of the README with 400 units, the small one with 128."""
+    """Two hidden layers with dropout: the network of the README with 400 units, the small network with 128."""
     return [
         ["FCLayer", {"name": "fc1", "n_units": n_units, "activation": "prelu_shelf", "l2": 0.001}],
         ["DropoutLayer", {"name": "DO-fc1", "dropout_p": 0.5}],
@@ -58,29 +58,29 @@ NETS = {
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--net", choices=NETS, default="seed", help="which network (default: seed)")
-    parser.add_argument("--epochs", type=int, help="epochs to train in all (default: 50, small 100, conv 148)")
-    parser.add_argument("--batch-size", type=int, default=128, help="examples in a minibatch (default: 128)")
+    parser.add_argument("--net", choices=NETS, default="seed", help="the network to train (default: seed)")
+    parser.add_argument("--epochs", type=int, help="total number of epochs (default: 50; small: 100; conv: 148)")
+    parser.add_argument("--batch-size", type=int, default=128, help="examples per minibatch (default: 128)")
     parser.add_argument("--checkpoint", help="DIR/STEM of the checkpoints (default: runs/NET)")
-    parser.add_argument("--fresh", action="store_true", help="start anew even if there is a checkpoint")
-    parser.add_argument("--plot", help="file of the learning curves (default: CHECKPOINT.png)")
+    parser.add_argument("--fresh", action="store_true", help="start over even if there is a checkpoint")
+    parser.add_argument("--plot", help="file for the learning curves (default: CHECKPOINT.png)")
     parser.add_argument("--rng", type=int, default=42, help="seed of everything random (default: 42)")
-    parser.add_argument("--workers", type=int, help="compute in this many processes of Ray (pip install '.[ray]')")
-    parser.add_argument("--cluster", help="address of a Ray cluster for them (default: this machine)")
-    parser.add_argument("--shards", type=int, help="parts of a minibatch (default: 8 with workers, else 1)")
+    parser.add_argument("--workers", type=int, help="number of Ray workers (requires pip install '.[ray]')")
+    parser.add_argument("--cluster", help="address of a Ray cluster (default: start one on this machine)")
+    parser.add_argument("--shards", type=int, help="shards per minibatch (default: 8 with workers, else 1)")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Train, test, draw."""
+    """Train, test and plot."""
     arguments = parse_arguments()
     name, define, augmentation, n_epochs = NETS[arguments.net]
     checkpoint = arguments.checkpoint or f"runs/{arguments.net}"
     last = files.checkpoint_path(checkpoint)
     if last.exists() and not arguments.fresh:
-        print(f"Going on from {last} (--fresh starts anew).")
+        print(f"Resuming from {last} (--fresh starts over).")
         classifier = files.checkpoint_read(last)
     else:
         classifier = nets.NNClassifier(define(), name=name, rng=arguments.rng)

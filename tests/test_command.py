@@ -136,7 +136,7 @@ WRONG = {
     "no such configuration": (["train", "none.yaml"], "got the configuration 'none.yaml'; need a file that exists"),
     "no such data": (["train", "config.json", "--data", "none.h5"], "none.h5"),
     "no such checkpoint": (["show", "runs/none"], "runs/none_last.pkl.gz'; need a file that exists"),
-    "no such format": (["predict", "runs/mine", "--data", "new.npy", "--output", "a.txt"], "need .csv or .npy"),
+    "no such format": (["predict", "runs/mine", "--data", "new.npy", "--output", "a.txt"], "ending in .csv or .npy"),
 }
 
 
@@ -155,7 +155,7 @@ def test_wrong_use_is_answered_in_words(folder, capsys, case):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layer": []}, "got the entry 'layer'; need one of a configuration; try \"layers\""),
+        ({"layer": []}, "got the entry 'layer'; need a known entry; try \"layers\""),
         ({"fit": {"n_epoch": 3}}, "got 'n_epoch' under fit; need an argument of fit; try \"n_epochs\""),
         ({"fit": {"checkpoint": "a"}}, "got 'checkpoint' under fit"),
         ({"layers": [["FCLayr", {}]]}, "need a layer"),
@@ -188,13 +188,12 @@ def test_the_command_line_itself(capsys):
 def test_the_doctor_says_what_runs_and_what_is_missing(capsys, monkeypatch):
     assert command.main(["doctor"]) == 0
     shown = capsys.readouterr().out
-    for text in ("engine: ", "blas: ", "compiler: ", "kernels: compiled", "cache: ", "threads: ", "all is well"):
+    for text in ("engine: ", "blas: ", "compiler: ", "kernels: compiled", "cache: ", "threads: ", "everything works"):
         assert text in shown
     monkeypatch.setattr(command.shutil, "which", lambda name: None)
     monkeypatch.setattr(command.util, "find_spec", lambda name: None if name == "onnx" else util.find_spec)
     assert command.main(["doctor"]) == 1
     shown = capsys.readouterr().out
     assert (
-        "to mend: no g++" in shown
-        and "not installed: onnx, for export to ONNX: pip install 'arignote[export]'" in shown
+        "to fix: no g++" in shown and "not installed: onnx, for export to ONNX: pip install 'arignote[export]'" in shown
     )

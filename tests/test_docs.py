@@ -65,7 +65,7 @@ def test_a_page(page, tmp_path, monkeypatch):
         assert b"valid_nll" in events.read_bytes()
     if page.name == "in_and_out.md":
         test, even = names["test"][0], names["test"][1] % 2
-        assert names["parity"].score(test, even) > names["afresh"].score(test, even)
+        assert names["parity"].score(test, even) > names["scratch"].score(test, even)
         assert names["search"].best_score_ > 0.9
 
 

@@ -27,7 +27,7 @@ def test_trains_tests_draws_and_goes_on(tmp_path):
     assert 0 < float(re.search(r"Test error .*: ([0-9.]+) %", said).group(1)) < 12
     assert (tmp_path / "runs/small.png").read_bytes()[:4] == b"\x89PNG"
     said = run("--net", "small", "--epochs", "2", "--checkpoint", "runs/small", folder=tmp_path)
-    assert "Going on from runs/small_last.pkl.gz" in said
+    assert "Resuming from runs/small_last.pkl.gz" in said
     assert "epoch 1/2" not in said and "epoch 2/2" in said
 
 

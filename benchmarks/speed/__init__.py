@@ -1,1 +1,1 @@
-"""Arignote beside PyTorch and JAX: one training step, epochs of `fit`, prediction. See `__main__`."""
+"""Arignote compared with PyTorch, JAX and scikit-learn: training steps, epochs of `fit`, prediction. See `__main__`."""

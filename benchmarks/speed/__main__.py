@@ -1,8 +1,8 @@
-"""Arignote beside its peers: ``make bench``, or ``python -m benchmarks.speed --peers PYTHON``, which has theirs.
+"""Arignote compared with other libraries: ``make bench``, or ``python -m benchmarks.speed --peers PYTHON``.
 
-Each peer runs in a process of its own, and they take turns: a round asks each of them for some steps, in an order that
-changes from round to round. The machine's moods then hit all alike, and the ratio of a round says more than seconds do.
-A table gives medians over the rounds, and the range in which half of them lie.
+Each peer runs in its own process, and the peers alternate: each round asks every peer for some steps, in an order that
+changes from round to round. Fluctuations of the machine then affect all peers alike, so the ratio of a round is more
+reliable than absolute times. A table shows medians over the rounds, and interquartile ranges.
 """
 
 import argparse
@@ -25,24 +25,24 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass
 class Case:
-    """Something that several peers do.
+    """A task that several peers are measured on.
 
     Parameters
     ----------
     title : str
     what, name : str
-        A function of each peer's module, and the network.
+        The function of each peer's module, and the network.
     peers : dict of str to (str, str)
-        What is shown -> module of the peer, with @ and one of `PLACES` if it has a place of its own; and a variant.
-        Ratios are those of the first one to each.
+        Displayed name -> module of the peer, with @ and one of `PLACES` if it needs another environment; and a variant.
+        Ratios are of the first peer to each of the others.
     n_times : int
-        How often it is done in a round.
+        Number of repetitions in a round.
     unit : {"ms", "s"}
-        Of the time that it takes once.
+        Unit of the time of one repetition.
     at_most : dict of str to float, optional
-        Peers to which the ratio is to be no larger.
+        Target of the ratio to each peer.
     rounds : int
-        How many rounds.
+        Number of rounds.
     """
 
     title: str
@@ -55,7 +55,7 @@ class Case:
     rounds: int = 12
 
 
-# Engines and devices of ours, by the environment variables that choose them.
+# Arignote's engines and devices, by the environment variables that select them.
 PLACES = {
     "pytensor": {"ARIGNOTE_ENGINE": "pytensor", "ARIGNOTE_BACKEND": "c"},
     "jax": {"ARIGNOTE_ENGINE": "pytensor", "ARIGNOTE_BACKEND": "jax"},
@@ -66,7 +66,7 @@ OURS = {"Arignote": ("arignote_peer", "")}
 ENGINES = {"Arignote, PyTensor": ("arignote_peer@pytensor", ""), "Arignote, JAX": ("arignote_peer@jax", "")}
 FLOOR = {"floor": ("arignote_peer", "")}
 JAX_STEP = {"JAX step": ("jax_peer", "step")}
-JAX = JAX_STEP | {"JAX scan": ("jax_peer", "scan")}  # in a scan, its convolutions take ten times as long
+JAX = JAX_STEP | {"JAX scan": ("jax_peer", "scan")}  # in a scan, convolutions take ten times as long
 EAGER = {"PyTorch": ("torch_peer", "")}
 COMPILED = {"PyTorch compiled": ("torch_peer", "compile")}
 LAST = {"PyTorch channels last": ("torch_peer", "channels_last")}
@@ -104,7 +104,7 @@ CASES = [
 
 
 def device_cases(place: str) -> list[Case]:
-    """Return what is measured on a device: whole epochs, the data of every peer lying there."""
+    """Return the cases for a device: whole epochs, with the data of every peer on the device."""
     peers = {
         "Arignote": (f"arignote_peer@{place}", ""),
         "PyTorch": ("torch_peer", "device"),
@@ -121,7 +121,7 @@ def device_cases(place: str) -> list[Case]:
 
 
 class Worker:
-    """A peer's process."""
+    """The process of a peer."""
 
     def __init__(self, pythons: dict[str, str], peer: str):
         module, _, place = peer.partition("@")
@@ -148,14 +148,14 @@ class Worker:
 
 
 def python_of(peer: str, pythons: dict[str, str]) -> str:
-    """Return the interpreter that a peer runs in: that of our other engine, of all other peers, or this one."""
+    """Return the interpreter of a peer: of the PyTensor environment, of the peers' environment, or this one."""
     if peer.partition("@")[2]:
         return pythons["pytensor"]
     return sys.executable if peer.startswith("arignote") else pythons["peers"]
 
 
 def measure(case: Case, pythons: dict[str, str]) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Return the seconds for one time, in each round, of each peer; and the most memory that each had, in MB."""
+    """Return the seconds per repetition of each peer in each round, and the peak memory of each peer in MB."""
     with ExitStack() as stack:
         workers = {}
         for shown, (module, variant) in case.peers.items():
@@ -170,13 +170,13 @@ def measure(case: Case, pythons: dict[str, str]) -> tuple[dict[str, list[float]]
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
-    """Return the median, and the quartiles below and above it."""
+    """Return the median and the lower and upper quartiles."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return middle, low, high
 
 
 def rows(case: Case, seconds: dict[str, list[float]]) -> Iterator[list[str]]:
-    """Yield the lines of a case's table: peer, time, ratio of our time to the peer's, and the aim."""
+    """Yield the rows of a case's table: peer, time, ratio of Arignote's time to the peer's, and the target."""
     ours = next(iter(seconds.values()))
     factor, digits = (1e3, 2) if case.unit == "ms" else (1, 2)
     for shown, theirs in seconds.items():
@@ -192,7 +192,7 @@ def rows(case: Case, seconds: dict[str, list[float]]) -> Iterator[list[str]]:
 
 
 def table(head: list[str], lines: list[list[str]]) -> str:
-    """Return a table in Markdown, its columns aligned."""
+    """Return a Markdown table with aligned columns."""
     widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
     rule = ["-" * width for width in widths]
     return "\n".join(
@@ -202,7 +202,7 @@ def table(head: list[str], lines: list[list[str]]) -> str:
 
 
 def starts(pythons: dict[str, str], rounds: int = 5) -> str:
-    """Measure how long a first step takes, with nothing cached and with all; return a table."""
+    """Measure the time from program start to the first step, with cold and warm caches; return a table."""
     places = {"Arignote, cold": None, "Arignote, warm": tempfile.mkdtemp(), "PyTorch": ""}
     seconds = {shown: [] for shown in places}
     for i in range(rounds + 1):
@@ -212,7 +212,7 @@ def starts(pythons: dict[str, str], rounds: int = 5) -> str:
             environment = os.environ | {"XDG_CACHE_HOME": cache if cache is not None else tempfile.mkdtemp()}
             started = time.perf_counter()
             subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True)
-            if i > 0:  # the first one fills caches, that of the system's files too
+            if i > 0:  # the first round fills the caches, including that of the file system
                 seconds[shown].append(time.perf_counter() - started)
     aims = {"Arignote, cold": 15, "Arignote, warm": 3}
     lines = []
@@ -224,7 +224,7 @@ def starts(pythons: dict[str, str], rounds: int = 5) -> str:
 
 
 def machine(peers: str) -> str:
-    """Return a line on what all of this ran on."""
+    """Return a line that describes the machine and the versions."""
     code = "import torch, jax, sklearn; print(torch.__version__, jax.__version__, sklearn.__version__)"
     torch, jax, sklearn = subprocess.run([peers, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     name = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -236,21 +236,22 @@ def machine(peers: str) -> str:
 
 
 def main() -> None:
-    """Measure all cases, or some; print tables, and keep them."""
+    """Measure all cases, or some of them; print the tables and write them to a file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=".venv-bench/bin/python", help="interpreter of the peers' environment")
     parser.add_argument("--pytensor", default=".venv-pytensor/bin/python", help="interpreter with PyTensor and JAX")
-    parser.add_argument("--device", choices=["cpu", "gpu"], help="instead, measure epochs on JAX's device, or on a GPU")
-    parser.add_argument("--only", default="", help="only cases with this in their title")
-    parser.add_argument("--rounds", type=int, help="how many rounds (default: as each case says)")
-    parser.add_argument("--output", default="benchmarks/RESULTS.md", help="file to keep the tables in")
+    parser.add_argument("--device", choices=["cpu", "gpu"], help="measure only epochs, on JAX")
+    parser.add_argument("--only", default="", help="only cases whose title contains this text")
+    parser.add_argument("--rounds", type=int, help="number of rounds (default: that of each case)")
+    parser.add_argument("--output", default="benchmarks/RESULTS.md", help="output file of the tables")
     arguments = parser.parse_args()
     pythons = {name: str(Path(getattr(arguments, name)).absolute()) for name in ("peers", "pytensor")}
     peers = pythons["peers"]
-    parts = [f"# Arignote beside its peers\n\n`make bench`, {machine(peers)}."]
+    parts = [f"# Arignote compared with other libraries\n\n`make bench`, {machine(peers)}."]
     parts.append(
-        "Medians over rounds, in brackets the range of the middle half. A ratio is our time by the peer's in the same "
-        "round.\nThe floor is what oneDNN takes for matrix products and convolutions, and our pools, and nothing else."
+        "Medians over rounds, with interquartile ranges in parentheses. A ratio is Arignote's time divided by the "
+        "peer's time in the same\nround. The floor is the time of the matrix products and convolutions in oneDNN, and "
+        "of the pooling kernels, and nothing else."
     )
     print("\n\n".join(parts))
     for case in device_cases("gpu" if arguments.device == "gpu" else "jax") if arguments.device else CASES:

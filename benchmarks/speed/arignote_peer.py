@@ -1,4 +1,4 @@
-"""Arignote's side of the comparison, and the floor: what its kernels take for the heavy parts alone."""
+"""The benchmarks of Arignote, and the floor: the time of the kernels of the expensive operations alone."""
 
 import time
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def layer_defs(name: str) -> list:
 
 
 def repeated(action: Callable[[], object]) -> Callable[[int], float]:
-    """Return a function that does something some times and returns the seconds."""
+    """Return a function that repeats an action and returns the seconds."""
 
     def run(n_times: int) -> float:
         started = time.perf_counter()
@@ -74,28 +74,28 @@ def steps(name: str, variant: str) -> Callable[[int], float]:
 
 
 def floor(name: str, variant: str) -> Callable[[int], float]:
-    """Return a function that does a step's products, convolutions and pools, on oneDNN and our pool, and no more."""
+    """Return a function that computes only the matrix products, convolutions and pools of a training step."""
     kernels, calls = native.kernels(), []
 
-    def room(*shape: int) -> np.ndarray:
+    def filled(*shape: int) -> np.ndarray:
         array = empty(shape, "float32")
         array[...] = np.random.default_rng(0).random(shape)
         return array
 
     for i, (n_in, n_out) in enumerate(products(name)):
-        x, W, z = room(BATCH, n_in), room(n_in, n_out), room(BATCH, n_out)
-        calls += [(kernels.matmul, z, x, W, 0, 0), (kernels.matmul, room(n_in, n_out), x, z, 1, 0)]
+        x, W, z = filled(BATCH, n_in), filled(n_in, n_out), filled(BATCH, n_out)
+        calls += [(kernels.matmul, z, x, W, 0, 0), (kernels.matmul, filled(n_in, n_out), x, z, 1, 0)]
         if i > 0 or len(NETWORKS[name]["shape"]) == 3:
-            calls.append((kernels.matmul, room(BATCH, n_in), z, W, 0, 1))
+            calls.append((kernels.matmul, filled(BATCH, n_in), z, W, 0, 1))
     images = len(NETWORKS[name]["shape"]) == 3
     for i, (maps, side, maps_out, filter_side) in enumerate(convolutions(name) if images else []):
-        x, W = room(BATCH, side, side, maps), room(maps_out, maps, filter_side, filter_side)
-        y = room(BATCH, side - filter_side + 1, side - filter_side + 1, maps_out)
-        calls += [(kernels.convolve, x, W, y, 1, 1), (kernels.convolve_filters, x, room(*W.shape), y, 1, 1)]
+        x, W = filled(BATCH, side, side, maps), filled(maps_out, maps, filter_side, filter_side)
+        y = filled(BATCH, side - filter_side + 1, side - filter_side + 1, maps_out)
+        calls += [(kernels.convolve, x, W, y, 1, 1), (kernels.convolve_filters, x, filled(*W.shape), y, 1, 1)]
         if i > 0:
-            calls.append((kernels.convolve_images, room(*x.shape), W, y, 1, 1))
+            calls.append((kernels.convolve_images, filled(*x.shape), W, y, 1, 1))
     for maps, side, window in pools(name) if images else []:
-        x, y = room(BATCH, side, side, maps), room(BATCH, side // window, side // window, maps)
+        x, y = filled(BATCH, side, side, maps), filled(BATCH, side // window, side // window, maps)
         places = np.zeros(y.shape, "uint8")
         calls += [
             (kernels.max_pool, y, places, x, *[window] * 4),

@@ -1,4 +1,4 @@
-"""From nothing to the first training step of the README's network: what a user waits for. Prints nothing."""
+"""The first training step of the README's network, in a new process; its run time is measured. Prints nothing."""
 
 import sys
 
@@ -15,7 +15,7 @@ def arignote() -> None:
 
 
 def torch() -> None:
-    """Do one step."""
+    """Run one training step."""
     import torch
 
     from benchmarks.speed.torch_peer import trained

@@ -1,4 +1,4 @@
-"""JAX's side: a step at a time, or an epoch in one `lax.scan`; images in the order (batch, row, column, channel)."""
+"""The benchmarks of JAX: single steps, or an epoch in one `lax.scan`; images as (batch, row, column, channel)."""
 
 import gzip
 import pickle
@@ -13,7 +13,7 @@ from benchmarks.speed.networks import BATCH, NETWORKS
 
 
 def initial(name: str) -> list:
-    """Return the parameters: a tuple for each layer that has some."""
+    """Return the initial parameters: a tuple for each layer that has any."""
     rng, shape, params = np.random.default_rng(0), NETWORKS[name]["shape"], []
 
     def weights(fan_in, *size):
@@ -39,7 +39,7 @@ def initial(name: str) -> list:
 
 
 def activated(name, x, learned):
-    """Apply the activation of a network."""
+    """Return the network's activation of `x`."""
     kind = NETWORKS[name]["activation"]
     if kind == "prelu":
         return jnp.where(x > 0, x, learned[0] * x)
@@ -49,7 +49,7 @@ def activated(name, x, learned):
 
 
 def scores(name, params, x, key):
-    """Return the outputs before the softmax; without a key, as in prediction, nothing is dropped."""
+    """Return the logits; without a key, as in prediction, there is no dropout."""
     waiting = list(params)
     for i, (kind, *parameters) in enumerate(NETWORKS[name]["layers"]):
         if kind == "conv":
@@ -70,7 +70,7 @@ def scores(name, params, x, key):
 
 
 def make_step(name: str) -> Callable:
-    """Return a function of (parameters, velocities, key) and a batch: the new ones, and the loss."""
+    """Return a function of a state (parameters, velocities, key) and a batch: it returns the new state and the loss."""
     l2 = NETWORKS[name]["l2"]
 
     def loss(params, x, y, key):
@@ -120,7 +120,7 @@ def steps(name: str, variant: str) -> Callable[[int], float]:
 
 
 def epochs(name: str, variant: str) -> Callable[[int], float]:
-    """Return a function that trains for some epochs of MNIST, an epoch a call, and returns the seconds."""
+    """Return a function that trains for some epochs of MNIST, one call per epoch, and returns the seconds."""
     with gzip.open("arignote/sample_data/mnist.pkl.gz") as file:
         parts = pickle.load(file)[:2]
     shape = NETWORKS[name]["shape"]
@@ -157,7 +157,7 @@ def epochs(name: str, variant: str) -> Callable[[int], float]:
 
 
 def prediction(name: str, variant: str) -> Callable[[int], float]:
-    """Return a function that predicts 10 000 images some times and returns the seconds."""
+    """Return a function that predicts 10 000 images repeatedly and returns the seconds."""
     shape = NETWORKS[name]["shape"]
     X = np.random.default_rng(0).random((10_000, *(shape if len(shape) == 1 else (*shape[1:], shape[0]))))
     X, params = jnp.asarray(X, jnp.float32), initial(name)

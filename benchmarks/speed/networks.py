@@ -1,8 +1,8 @@
-"""The networks that are compared, as plain data that every peer builds in its own way.
+"""The networks of the benchmarks, as plain data from which each peer builds its own.
 
 A layer is a tuple: ("dense", units), ("maxout", units, pieces), ("conv", maps, filter side), ("mlpconv", maps, filter
-side, units), ("pool", side), ("dropout", fraction). An activation follows each dense layer and each convolution; behind
-the last layer comes a linear map to 10 classes.
+side, units), ("pool", side), ("dropout", fraction). An activation follows each dense layer and each convolution; a
+linear map to 10 classes follows the last layer.
 """
 
 BATCH = 128
@@ -25,7 +25,7 @@ NETWORKS = {
                 "layers": [("mlpconv", 32, 5, (32,)), ("pool", 2), ("mlpconv", 32, 3, (32,)), ("pool", 2),
                            ("dense", 100)]},
 }  # fmt: skip
-"""Name -> the shape of an example, the activation, the factor of l2 of layers before the last, and the layers."""
+"""Name -> the shape of an example, the activation, the l2 factor of all layers but the last, and the layers."""
 
 
 def convolutions(name: str) -> list[tuple[int, int, int, int]]:

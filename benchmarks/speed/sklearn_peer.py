@@ -1,4 +1,4 @@
-"""scikit-learn's side: its perceptron, which has relu and Nesterov momentum but no dropout."""
+"""The benchmarks of scikit-learn: `MLPClassifier`, with relu and Nesterov momentum; it has no dropout."""
 
 import gzip
 import pickle
@@ -32,7 +32,7 @@ def epochs(name: str, variant: str) -> Callable[[int], float]:
 
     def run(n_epochs: int) -> float:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns that it was told to stop
+            warnings.simplefilter("ignore")  # it warns that it did not converge
             started = time.perf_counter()
             classifier(name, n_epochs).fit(X, y).score(X_valid, y_valid)
             return time.perf_counter() - started
@@ -41,7 +41,7 @@ def epochs(name: str, variant: str) -> Callable[[int], float]:
 
 
 def prediction(name: str, variant: str) -> Callable[[int], float]:
-    """Return a function that predicts 10 000 images some times and returns the seconds."""
+    """Return a function that predicts 10 000 images repeatedly and returns the seconds."""
     X = np.random.default_rng(0).random((10_000, 784), dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,7 +1,8 @@
-"""PyTorch's side: eager or compiled, images in either of its memory orders, each as its users write it.
+"""The benchmarks of PyTorch: eager or compiled, with images in either memory order, in its usual style.
 
-A variant is made of words: "channels_last", "compile" (with "graphs", CUDA graphs), "shifts", "sliced", which leaves
-out the DataLoader, and "device", which has all data and the network on the GPU, if there is one.
+A variant is a string of words: "channels_last", "compile" (with "graphs", CUDA graphs), "shifts", "sliced", which
+indexes the data instead of using the DataLoader, and "device", which puts all data and the network on the GPU, if there
+is one.
 """
 
 import gzip
@@ -31,7 +32,7 @@ class PreluShelf(nn.Module):
 
 
 class Maxout(nn.Module):
-    """The largest of some linear functions."""
+    """The maximum of several linear functions."""
 
     def __init__(self, n_in: int, n_units: int, n_pieces: int):
         super().__init__()
@@ -77,12 +78,12 @@ def placed(X: torch.Tensor, variant: str) -> torch.Tensor:
 
 
 def device_of(variant: str) -> torch.device:
-    """Return where a variant computes."""
+    """Return the device of a variant."""
     return torch.device("cuda" if "device" in variant and torch.cuda.is_available() else "cpu")
 
 
 def trained(name: str, variant: str) -> tuple[nn.Module, Callable]:
-    """Return a network, and a function that does a training step on a batch."""
+    """Return a network, and a function that runs a training step on a batch."""
     torch.manual_seed(0)
     network, l2 = build(name).to(device_of(variant)), NETWORKS[name]["l2"]
     if "channels_last" in variant:
@@ -126,7 +127,7 @@ def steps(name: str, variant: str) -> Callable[[int], float]:
 
 
 def mnist(shape: tuple[int, ...]) -> tuple[TensorDataset, TensorDataset]:
-    """Return training and validation data, from the file that Arignote ships."""
+    """Return the training and validation data in Arignote's sample file."""
     with gzip.open("arignote/sample_data/mnist.pkl.gz") as file:
         parts = pickle.load(file)[:2]
     return tuple(
@@ -136,7 +137,7 @@ def mnist(shape: tuple[int, ...]) -> tuple[TensorDataset, TensorDataset]:
 
 
 def shifted(X: torch.Tensor, n_pixels: int = 3) -> torch.Tensor:
-    """Return a batch of images, each moved by up to some pixels: one gather for the whole batch."""
+    """Return a batch of randomly shifted images, computed by one gather for the whole batch."""
     n, channels, rows, columns = X.shape
     padded = nn.functional.pad(X, (n_pixels,) * 4)
     down, across = torch.randint(2 * n_pixels + 1, (2, n))
@@ -146,7 +147,7 @@ def shifted(X: torch.Tensor, n_pixels: int = 3) -> torch.Tensor:
 
 
 def sliced(data: TensorDataset) -> Iterator:
-    """Yield shuffled batches, indexed at once: quicker than what most people write."""
+    """Yield shuffled batches, each indexed at once, which is faster than the DataLoader."""
     X, y = data.tensors
     for rows in torch.randperm(len(X), device=X.device).split(BATCH):
         if len(rows) == BATCH:
@@ -154,7 +155,7 @@ def sliced(data: TensorDataset) -> Iterator:
 
 
 def epochs_on_device(name: str, variant: str) -> Callable[[int], float]:
-    """As :func:`epochs`, with all data on the device, where losses are added up, too."""
+    """Like :func:`epochs`, with all data and the sum of the losses on the device."""
     train, valid = (TensorDataset(*(t.to(device_of(variant)) for t in part.tensors)) for part in
                     mnist(NETWORKS[name]["shape"]))  # fmt: skip
     network, step = trained(name, variant)
@@ -205,7 +206,7 @@ def epochs(name: str, variant: str) -> Callable[[int], float]:
 
 
 def prediction(name: str, variant: str) -> Callable[[int], float]:
-    """Return a function that predicts 10 000 images some times and returns the seconds."""
+    """Return a function that predicts 10 000 images repeatedly and returns the seconds."""
     network = build(name).eval()
     X = torch.rand(10_000, *NETWORKS[name]["shape"])
     if "channels_last" in variant:

@@ -1,7 +1,7 @@
-"""One peer in a process of its own: reads what to do from standard input, a line of JSON each, and answers likewise.
+"""The process of one peer: reads requests from standard input, one line of JSON each, and answers in the same form.
 
-``["steps", "mlp", ""]`` prepares something, a number does it as often and answers with the seconds, ``"memory"``
-answers with the most memory that the process had, in megabytes.
+``["steps", "mlp", ""]`` prepares a task; a number runs it that many times and answers with the seconds; ``"memory"``
+answers with the peak memory of the process in megabytes.
 """
 
 import importlib
@@ -12,8 +12,8 @@ import sys
 
 
 def main(peer: str) -> None:
-    """Answer until there is nothing more to do."""
-    answers = os.fdopen(os.dup(1), "w")  # what libraries print goes elsewhere
+    """Answer requests until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w")  # output of libraries goes to standard error
     os.dup2(2, 1)
     module, run = importlib.import_module(f"benchmarks.speed.{peer}"), None
     for line in sys.stdin:

@@ -45,7 +45,7 @@ def test_it_goes_on_with_its_histories_and_velocities(quick, expected, tmp_path)
     assert set(trainer.sgd.arrays) == {f"velocity {name}" for name in classifier.params}
     assert all(np.abs(array.get_value()).max() > 1e-5 for array in trainer.sgd.arrays.values())
     assert trainer.sgd.lr_rule.value == 0.1
-    with pytest.raises(ValueError, match="no learning_rate stands"):
+    with pytest.raises(ValueError, match="history has no learning_rate"):
         plotting.training_rates(classifier)
 
     (X, y), (V, w), _ = files.read_pickle(sample_data.mnist)
