@@ -45,6 +45,17 @@ class Checkpoint:
     keep_all: bool = False
     spot_notice: bool | str = False
 
+    def __post_init__(self) -> None:
+        check_intervals(self.seconds, self.batches)
+
+
+def check_intervals(seconds: float | None, batches: int | None, prefix: str = "") -> None:
+    """Refuse intervals that are no numbers; `prefix` belongs to the names of the arguments."""
+    if seconds is not None:
+        checks.number(seconds, f"{prefix}seconds", least=0)
+    if batches is not None:
+        checks.whole_number(batches, f"{prefix}batches")
+
 
 def as_checkpoint(given: str | Path | Checkpoint, **details: Any) -> Checkpoint:
     """Return the checkpoint of `fit`, given as one object, or as a name and details.
@@ -61,6 +72,7 @@ def as_checkpoint(given: str | Path | Checkpoint, **details: Any) -> Checkpoint:
         If details are given in addition to an object.
     """
     if not isinstance(given, Checkpoint):
+        check_intervals(details["seconds"], details["batches"], "checkpoint_")
         return Checkpoint(given, **details)
     defaults = {field.name: field.default for field in fields(Checkpoint)}
     for name, value in details.items():
@@ -96,8 +108,7 @@ class CheckpointWriter:
         name, seconds, batches = checkpoint.name, checkpoint.seconds, checkpoint.batches
         self.name = name
         self.metadata = checkpoint_format.plain_metadata(metadata)
-        self._seconds = None if seconds is None else checks.number(seconds, "checkpoint_seconds", least=0)
-        self._batches = None if batches is None else checks.whole_number(batches, "checkpoint_batches")
+        self._seconds, self._batches = seconds, batches
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="arignote-checkpoint")
         self._writing: Future | None = None
         self._unwritten: dict[str, tuple[dict[str, Any], bytes]] = {}

@@ -375,13 +375,13 @@ class NNClassifier:
             With status 143, after a SIGTERM that the program does not handle itself.
         """
         netlog.ensure_visible()
+        keep_all = checkpoint.keep_all if isinstance(checkpoint, Checkpoint) else None
         if checkpoint is not None:
             checkpoint = as_checkpoint(
                 checkpoint, seconds=checkpoint_seconds, batches=checkpoint_batches, keep_all=bool(checkpoint_all),
                 spot_notice=spot_notice,
             )  # fmt: skip
             spot_notice = checkpoint.spot_notice
-            checkpoint_all = checkpoint.keep_all or checkpoint_all
         stored_size = self.trainer.settings.batch_size if self.trainer else self.batch_size
         data = inputs.gather(X, y, valid, test, stored_size or batch_size)
         if self._network is None:
@@ -416,6 +416,8 @@ class NNClassifier:
                 writer.warn_of_replacing()
         if self.trainer is not None:
             self._resume(self.trainer, given)
+        if keep_all is not None:
+            trainer.settings.checkpoint_all = keep_all
         self.trainer = trainer
         logger.info("%s\n  trained by %s", self, trainer.sgd)
         executor = partial(open_executor, trainer, loader, cluster)

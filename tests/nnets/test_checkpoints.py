@@ -2,6 +2,7 @@ import resource
 import shutil
 import threading
 import time
+import warnings
 
 import pytest
 
@@ -151,6 +152,19 @@ def test_details_beside_an_object_are_refused(blobs, tmp_path):
         fit(*blobs, checkpoint=checkpoint, checkpoint_all=True)
 
 
-def test_a_wrong_interval_of_an_object_is_refused(blobs, tmp_path):
-    with pytest.raises(ValueError, match="got checkpoint_seconds=-1"):
-        fit(*blobs, checkpoint=Checkpoint(tmp_path / "mine", seconds=-1))
+def test_a_wrong_interval_of_an_object_is_refused(tmp_path):
+    for name, value in (("seconds", -1), ("batches", 0)):
+        with pytest.raises(ValueError, match=f"got {name}={value}"):
+            Checkpoint(tmp_path / "mine", **{name: value})
+
+
+def test_a_resumed_run_keeps_what_its_object_says(blobs, tmp_path):
+    X, y = blobs
+    fit(X, y, n_epochs=1, checkpoint=tmp_path / "mine")
+    resumed = files.checkpoint_read(tmp_path / "mine")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n_epochs, keep_all in ((2, True), (3, False)):
+            checkpoint = Checkpoint(tmp_path / "mine", keep_all=keep_all)
+            resumed.fit(X, y, valid=(X, y), n_epochs=n_epochs, checkpoint=checkpoint)
+    assert [n for n in range(1, 4) if (tmp_path / f"mine_epoch{n}.pkl.gz").exists()] == [2]
