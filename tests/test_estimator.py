@@ -75,7 +75,7 @@ def test_searches_and_cross_validation(digits):
     assert len(cross_val_score(network, X_train / 16, y_train, cv=3)) == 3
 
 
-def test_images_augmentation_hooks_and_validation(digits):
+def test_images_augmentation_callbacks_and_validation(digits):
     X_train, X_test, y_train, y_test = digits
     layers = define_cnn(1, 8, [(8, 3)], [30], n_classes=10)
     layers[-1] = ["ClassificationOutputLayer"]

@@ -1,4 +1,4 @@
-"""The files that networks are kept in.
+"""Checkpoint files.
 
 A checkpoint is a gzip file of two pickles, one after the other: a header, which describes it and has a checksum of
 the rest; and the state of a network and its training, plain data and numpy arrays only: a

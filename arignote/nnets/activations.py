@@ -114,7 +114,7 @@ BUILT_IN = frozenset(ACTIVATIONS)
 def register(
     function: Callable, name: str | None = None, initialize: Callable | None = None, learned: Mapping | None = None
 ) -> Callable:
-    """Make an activation function of your own known by name, so that networks which use it can be stored and read.
+    """Register a custom activation function by name, so that networks which use it can be stored and read.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ class NNClassifier:
     Raises
     ------
     TypeError, ValueError
-        If the definition cannot be read; the message names the layer and what it would take.
+        If the definition cannot be read; the message names the layer and what is accepted.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class NNClassifier:
         random_state: Any = None,
     ):
         if rng is not None and random_state is not None:
-            raise TypeError("got rng and random_state, which are one and the same; need one of them; try rng=42")
+            raise TypeError("got rng and random_state, which mean the same; need one of them; try rng=42")
         self.layer_defs = definitions.read(layer_defs)
         self.name = str(name)
         self.batch_size = None if batch_size is None else checks.whole_number(batch_size, "batch_size")
@@ -172,7 +172,7 @@ class NNClassifier:
     def set_trainable_params(
         self, source: "NNClassifier | Mapping | str | Path", layers: Sequence[str] | None = None
     ) -> None:
-        """Take over parameters from another network.
+        """Copy parameters from another network.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class NNClassifier:
             A classifier, a checkpoint, a file of arrays by parameter name (``*.safetensors`` or ``*.npz``), or a
             dictionary of such arrays.
         layers : list of str, optional
-            Names of the layers to take over; by default all of the other network's.
+            Names of the layers to copy; by default all of the other network's.
 
         Raises
         ------

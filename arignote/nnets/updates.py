@@ -124,7 +124,7 @@ class SGD:
     Attributes
     ----------
     arrays : dict of str to shared variable
-        What the update rule keeps, under names such as ``velocity fc1.W``.
+        The arrays of the update rule, under names such as ``velocity fc1.W``.
     n_updates : int
         How many updates were made.
     """

@@ -58,7 +58,7 @@ def test_rng_can_be_a_generator_or_go_by_another_name():
         assert NNClassifier(MLP, **make()).seed == NNClassifier(MLP, **make()).seed
     assert NNClassifier(MLP, random_state=7).seed == NNClassifier(MLP, rng=7).seed == 7
     assert NNClassifier(MLP).seed != NNClassifier(MLP).seed
-    with pytest.raises(TypeError, match="one and the same"):
+    with pytest.raises(TypeError, match="which mean the same"):
         NNClassifier(MLP, rng=1, random_state=1)
     with pytest.raises(TypeError, match="got rng='x'; need a whole number"):
         NNClassifier(MLP, rng="x")
@@ -264,8 +264,8 @@ def with_value(X, row, value):
         (lambda X, y: {"valid": 1.0}, "got valid=1.0; need .* less than 1"),
         (lambda X, y: {"valid": [1, 2, 3]}, "got valid=.*need a tuple"),
         (lambda X, y: {"X": Data(X, y), "y": None, "valid": 0.2}, "got valid=0.2; need a tuple"),
-        (lambda X, y: {"X": Data(X, y)}, "got Data and y beside it"),
-        (lambda X, y: {"X": DataWithHoldoutPartitions(X, y, 24), "y": None, "valid": 0.2}, "Partitions and y"),
+        (lambda X, y: {"X": Data(X, y)}, "got Data together with y"),
+        (lambda X, y: {"X": DataWithHoldoutPartitions(X, y, 24), "y": None, "valid": 0.2}, "Partitions together with"),
         (lambda X, y: {"valid": (X[:, :4], y)}, r"validation data: got examples of shape \(4,\); .* built for \(5,\)"),
         (lambda X, y: {"train_loss": "nlll"}, 'got train_loss \'nlll\'.*try "nll"'),
         (lambda X, y: {"train_loss": "error"}, "which has no gradient"),

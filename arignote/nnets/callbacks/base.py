@@ -69,7 +69,8 @@ class CallbackList:
     classifier : NNClassifier
         The argument of each call.
     stored : dict of str to dict
-        States by name, from a checkpoint. A callback is named after its class; a second one of a class gets a number.
+        States by name, from a checkpoint. A callback is named after its class; a number is added to the name of a
+        second one.
 
     Raises
     ------

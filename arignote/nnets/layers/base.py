@@ -106,7 +106,7 @@ class Layer:
     training : bool
         True in the network that is trained, False in its deterministic twin.
     output : symbolic
-        What comes out of the layer, in its network.
+        The output of the layer.
     """
 
     short_name: ClassVar[str] = "layer"

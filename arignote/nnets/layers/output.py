@@ -30,7 +30,7 @@ class OutputLayer(Layer, abstract=True):
     objectives : dict of str to callable
         The losses to train on, by name; the first is the default.
     metrics : dict of str to Metric
-        What else can be reported.
+        Other measures that can be reported.
     default_test_losses : sequence of str
         What is reported of test data by default.
     output_name : str

@@ -1,4 +1,4 @@
-"""The forms of data that `fit` takes, brought into one."""
+"""The forms of data that `fit` takes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ def gather(X: Any, y: Any, valid: Any, test: Any, batch_size: int | None) -> Inp
     if isinstance(X, DataWithHoldoutPartitions):
         if y is not None or valid is not None or test is not None:
             raise TypeError(
-                "got DataWithHoldoutPartitions and y, valid or test beside it; need one or the other; "
+                "got DataWithHoldoutPartitions together with y, valid or test; need one or the other; "
                 "try valid_frac and test_frac of the partitions"
             )
         return Inputs(X.train, X.valid, X.test)
@@ -65,7 +65,7 @@ def gather(X: Any, y: Any, valid: Any, test: Any, batch_size: int | None) -> Inp
         X, valid, test = X[0], X[1] if valid is None else valid, X[2] if test is None else test
     if isinstance(X, Data):
         if y is not None:
-            raise TypeError("got Data and y beside it; need the labels inside; try Data(features, labels)")
+            raise TypeError("got Data together with y; need the labels inside; try Data(features, labels)")
         return Inputs(X, _held_out(valid, "valid"), _held_out(test, "test"))
     if y is None and isinstance(X, tuple) and len(X) == 2:
         X, y = X

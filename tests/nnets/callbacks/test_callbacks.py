@@ -1,4 +1,4 @@
-"""Hooks: what they are told, and that their state is part of the training's."""
+"""Callbacks: when they are called, and that their state is part of the training state."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ def fit(X, y, callbacks, n_epochs=3, classifier=None, **changes):
     return (classifier or NNClassifier(run.MLP, rng=1)).fit(X, y, **arguments)
 
 
-def test_hooks_are_told_of_every_step(blobs):
+def test_callbacks_are_called_at_every_event(blobs):
     diary, ends = Diary(), Ends()
     fit(*blobs, [diary, ends], valid=(blobs[0][:90], blobs[1][:90]))
     assert [line.split()[0] for line in diary.told] == (["batch"] * 4 + ["validation", "epoch"]) * 3
@@ -66,7 +66,7 @@ def test_hooks_are_told_of_every_step(blobs):
     assert ends.told == ["start", "stop"]
 
 
-def test_hooks_are_told_of_an_end_by_an_error(blobs):
+def test_callbacks_are_called_when_training_ends_by_an_error(blobs):
     ends = Ends()
 
     def broken(X):
@@ -77,7 +77,7 @@ def test_hooks_are_told_of_an_end_by_an_error(blobs):
     assert ends.told == ["start", "stop"]
 
 
-def test_whatever_hooks_keep_goes_on_where_it_stood(tmp_path, monkeypatch):
+def test_the_state_of_callbacks_is_resumed(tmp_path, monkeypatch):
     """A snapshot of every state that is written, that of the best network too; from each the same diary at the end."""
     contents = []
     write = CheckpointWriter.write
@@ -100,7 +100,7 @@ def test_whatever_hooks_keep_goes_on_where_it_stood(tmp_path, monkeypatch):
         assert diary.told == expected.told, f"from state {i}"
 
 
-def test_the_end_of_an_epoch_is_told_after_resuming_from_its_validation(blobs, tmp_path):
+def test_on_epoch_end_is_called_after_resuming_from_the_validation(blobs, tmp_path):
     given = {"valid": (blobs[0][:90], blobs[1][:90])}
     expected = Diary()
     fit(*blobs, [expected], n_epochs=2, **given)
@@ -111,7 +111,7 @@ def test_the_end_of_an_epoch_is_told_after_resuming_from_its_validation(blobs, t
     assert diary.told == expected.told
 
 
-def test_states_are_kept_by_class_and_number(blobs, caplog):
+def test_states_are_stored_by_class_and_number(blobs, caplog):
     first, second = Diary(), Diary()
     classifier = fit(*blobs, [first, second], n_epochs=1)
     second.told.append("mine")
@@ -126,7 +126,7 @@ def test_states_are_kept_by_class_and_number(blobs, caplog):
     assert classifier.__getstate__()["run"]["callbacks"]["Diary 2"]["told"][-1] == "mine"
 
 
-def test_nobody_asks_for_hooks_who_only_looks(blobs, caplog):
+def test_reading_a_checkpoint_does_not_ask_for_callbacks(blobs, caplog):
     state = fit(*blobs, [Diary()], n_epochs=1).__getstate__()
     with caplog.at_level("WARNING", "arignote"):
         again = NNClassifier.from_state(state)
@@ -134,7 +134,7 @@ def test_nobody_asks_for_hooks_who_only_looks(blobs, caplog):
     assert again.__getstate__()["run"]["callbacks"] == state["run"]["callbacks"]
 
 
-def test_what_is_no_hook_is_refused(blobs):
+def test_other_objects_are_refused(blobs):
     with pytest.raises(TypeError, match=r"got the callback .*; need a Callback; try callbacks=\[EarlyStopping"):
         fit(*blobs, [EarlyStopping])
 
@@ -208,7 +208,7 @@ def test_records_of_other_formats_are_refused():
         Record("run.txt")
 
 
-def test_a_hook_may_stop_the_training(blobs):
+def test_a_callback_can_stop_the_training(blobs):
     classifier = fit(*blobs, [StopAfter(6)])
     if engine.resident is None:  # else a block of minibatches is trained in one go
         assert classifier.trainer.progress.epoch == 1 and classifier.trainer.progress.batch == 2

@@ -45,7 +45,7 @@ class Cluster:
     Parameters
     ----------
     workers : int
-        How many. Fewer do as well, while others are being started or replaced.
+        Number of workers. Training continues with fewer while others are being started or replaced.
     address : str, optional
         Of a cluster that runs already: ``"auto"`` for that of this machine, ``"10.0.0.5:6379"`` for another. By default
         a cluster of this machine alone is started, and ended with the program.
@@ -56,8 +56,8 @@ class Cluster:
     start_timeout : float, optional
         Seconds to wait for the first worker, by default 120.
     spot_notice : bool or str, optional
-        Workers watch for the notice that their EC2 spot machine is to be taken away, and are then given nothing more.
-        A text is the address of another metadata service.
+        Workers watch for the notice that their EC2 spot machine is to be taken away, and then get no more work. A
+        string is the address of another metadata service.
 
     Examples
     --------
