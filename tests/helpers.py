@@ -52,8 +52,8 @@ def without_clock(classifier):
 def assert_same_training(one, other):
     """Assert that two classifiers, and their trainings, are equal to the bit, the time they took aside.
 
-    Compares parameters, arrays of the optimizer, rules, histories, progress, settings and the states of callbacks. Those that
-    store nothing, such as `StopAfter`, do not count.
+    Compares parameters, arrays of the optimizer, rules, histories, progress, settings and the states of callbacks.
+    Those that store nothing, such as `StopAfter`, do not count.
     """
     states = [without_clock(classifier) for classifier in (one, other)]
     for state in states:
