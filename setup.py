@@ -10,7 +10,7 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 
-# The commands that setuptools has for this look for requirements by old ways, and take versions that do not fit.
+# The built-in commands of setuptools resolve requirements in an outdated way, and install versions that do not fit.
 BY_PIP = {"develop": ["--editable", str(here)], "install": [str(here)]}
 if len(sys.argv) > 1 and sys.argv[1] in BY_PIP:
     command = [sys.executable, "-m", "pip", "install", *BY_PIP[sys.argv[1]], *sys.argv[2:]]
@@ -21,8 +21,8 @@ version = re.search(r'__version__ = "(.+)"', (here / "arignote/__init__.py").rea
 onednn = ["onednn-cpu-gomp>=2023.2", "onednn-devel-cpu-gomp>=2023.2"]
 onednn = [f"{name}; sys_platform == 'linux' and platform_machine == 'x86_64'" for name in onednn]
 
-# The engine that fits the Python at hand. Theano's numpy and PyTensor's exclude each other: whoever wants PyTensor on
-# Python 3.11 sets ARIGNOTE_ENGINE=pytensor while installing.
+# The engine for this version of Python. Theano and PyTensor need different versions of numpy: to get PyTensor on
+# Python 3.11, set ARIGNOTE_ENGINE=pytensor while installing.
 theano = ["Theano==1.0.5", "numpy>=1.23,<1.24", "six"]
 pytensor = ["pytensor>=3.0,<4"]
 wanted = os.environ.get("ARIGNOTE_ENGINE", "").lower()
@@ -35,7 +35,7 @@ else:
 hdf5 = ["h5py>=3.8", "hdf5plugin>=4", "pandas>=1.5"]
 jax = ["jax>=0.8"]
 gpu = [*pytensor, "jax[cuda12]>=0.8; sys_platform == 'linux'"]
-# JAX's numpy and Theano's exclude each other, too.
+# JAX and Theano need different versions of numpy, too.
 jax_beside = jax if wanted == "pytensor" else [f"{name}; python_version >= '3.12'" for name in jax]
 images = ["pillow>=9.4"]
 plot = ["matplotlib>=3.7"]
