@@ -200,7 +200,7 @@ class Data:
                     if len(values) != last - first:
                         raise ValueError(
                             f"{reader}: got {len(values)} rows instead of {last - first}; need all of them; "
-                            "try checking its methods opened and take"
+                            "try checking its method take"
                         )
                 X: Any = rows[0]
                 y: Any = rows[1] if len(rows) > 1 else None

@@ -242,7 +242,7 @@ class Loader:
     def _load(self, read: Callable, ref: BatchRef, shard: int, n_shards: int) -> Batch | None:
         """Read a shard of a minibatch, and bring it into the form that the network takes."""
         start = ref.index * self._sizes[ref.split]
-        first, last = (start + ref.n_rows * i // n_shards for i in (shard, shard + 1))
+        first, last = (start + row for row in shard_rows(ref.n_rows, shard, n_shards))
         if first == last:
             return None
         X, y = read(first, last)
@@ -292,6 +292,17 @@ class Loader:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+
+def shard_rows(n_rows: int, shard: int, n_shards: int) -> tuple[int, int]:
+    """Return the first and last row (exclusive) of a shard in a minibatch.
+
+    Examples
+    --------
+    >>> [shard_rows(10, shard, 4) for shard in range(4)]
+    [(0, 2), (2, 5), (5, 7), (7, 10)]
+    """
+    return n_rows * shard // n_shards, n_rows * (shard + 1) // n_shards
 
 
 WHOLE = (0,)

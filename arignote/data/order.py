@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from arignote.data.reader import Reader
+from arignote.data.reader import Reader, open_reader
 from arignote.util import streams
 
 BLOCK_BYTES = 2**18
@@ -43,7 +43,7 @@ class Unshuffled:
         return np.arange(self._start + first, self._start + last)
 
     def opened(self, readers: Sequence[Reader], stack: ExitStack) -> Read:
-        reads = [stack.enter_context(reader.opened()) for reader in readers]
+        reads = [stack.enter_context(open_reader(reader)) for reader in readers]
         return lambda first, last: [read(self._start + first, self._start + last) for read in reads]
 
 
@@ -121,7 +121,7 @@ class Blocks:
         return np.concatenate(pieces)
 
     def opened(self, readers: Sequence[Reader], stack: ExitStack) -> Read:
-        return _BlockReading(self, [stack.enter_context(reader.opened()) for reader in readers]).read
+        return _BlockReading(self, [stack.enter_context(open_reader(reader)) for reader in readers]).read
 
 
 class _BlockReading:
@@ -176,6 +176,8 @@ class _Group:
                 rows = np.asarray(read(first, last))
                 if len(self._arrays) == i:  # the first block
                     self._arrays.append(np.empty((self.n_rows, *rows.shape[1:]), rows.dtype))
+                if rows.dtype != self._arrays[i].dtype:
+                    self._arrays[i] = self._arrays[i].astype(np.promote_types(rows.dtype, self._arrays[i].dtype))
                 self._arrays[i][self._n_rows_read : self._n_rows_read + len(rows)] = rows
             self._n_read += 1
             self._n_rows_read += last - first

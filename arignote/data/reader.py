@@ -118,6 +118,32 @@ class Reader(ABC):
         return type(self).__name__
 
 
+@contextmanager
+def open_reader(reader: Reader) -> Iterator[Callable[[int, int], np.ndarray]]:
+    """Provide a function ``read(first, last)`` of a reader inside a ``with`` block, which checks the number of rows.
+
+    A subclass that overrides only `iter_epoch` is read by it, even if the class above has its own `opened`.
+
+    Raises
+    ------
+    ValueError
+        If the reader returns more or fewer rows than it should.
+    """
+    kind = next(kind for kind in type(reader).__mro__ if {"opened", "iter_epoch"} & set(vars(kind)))
+    with reader.opened() if "opened" in vars(kind) else Reader.opened(reader) as read:
+
+        def read_checked(first: int, last: int) -> np.ndarray:
+            rows = read(first, last)
+            if len(rows) != last - first:
+                raise ValueError(
+                    f"{reader}: got {len(rows)} rows from row {first} on; need {last - first}; "
+                    "try checking its methods opened and iter_epoch"
+                )
+            return rows
+
+        yield read_checked
+
+
 class _Stream:
     """Reads successive rows from one pass of a reader's `iter_epoch`."""
 

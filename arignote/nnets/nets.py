@@ -455,7 +455,7 @@ class NNClassifier:
         }  # fmt: skip
         for name, value in given.items():
             value = Rule.read(value, name).definition() if name in ("lr_rule", "momentum_rule") else value
-            if value != stored[name]:
+            if not _equal(value, stored[name]):
                 warnings.warn(
                     f"got {name}={value!r} to resume a training run that has {stored[name]!r}, which stays; "
                     "try a new NNClassifier and set_trainable_params to start over",
@@ -545,6 +545,15 @@ class NNClassifier:
         new = cls.__new__(cls)
         new.__setstate__(state)
         return new
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Return True if two settings are equal; metadata can contain arrays, whose comparison has no truth value."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return set(one) == set(other) and all(_equal(one[key], other[key]) for key in one)
+    return bool(one == other)
 
 
 def _table_row(layer: Layer) -> str:

@@ -501,3 +501,24 @@ def test_both_networks_share_parameters_while_training(blobs):
     found = engine.function([classifier.network.x], layer.output)(X)
     params = classifier.network.get_values()
     np.testing.assert_allclose(found, np.tanh(X @ params["fc1.W"] + params["fc1.b"]), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["nll", "error"])
+def test_a_loss_replaced_with_other_arguments_is_refused(name, blobs):
+    replaced = type("ReplacedOutputLayer", (ClassificationOutputLayer,), {})
+    setattr(replaced, name, lambda self, labels: self.output.mean())
+    X, y = blobs
+    try:
+        with pytest.raises(ValueError, match=rf"got a method {name}\(self, labels\); need the arguments \(self, y\)"):
+            NNClassifier([MLP[0], [replaced, {"n_classes": 3}]], rng=0).fit(X, y, n_epochs=1, batch_size=24)
+    finally:
+        del LAYERS["ReplacedOutputLayer"]
+
+
+def test_metadata_with_arrays_can_be_given_again(blobs):
+    classifier = fitted(*blobs, n_epochs=1, extra_metadata={"mean": np.arange(3)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        classifier.fit(*blobs, n_epochs=2, extra_metadata={"mean": np.arange(3)})
+    with pytest.warns(UserWarning, match="got extra_metadata="):
+        classifier.fit(*blobs, n_epochs=3, extra_metadata={"mean": np.arange(4)})

@@ -12,8 +12,9 @@ class Callback:
 
     Each method is called with the classifier: its `trainer` has the state, the `history` and ``stop(reason)``. All
     are called in the thread that trains, between two minibatches, when the state is consistent: the classifier can be
-    pickled in each of them. On a device that trains blocks of minibatches in one go, `on_batch_end` is called for
-    each of them when the block is done.
+    pickled in each of them. The callbacks of a list are called in order, so one that pickles should come last: those
+    after it have not been called yet. On a device that trains blocks of minibatches in one go, `on_batch_end` is
+    called for each of them when the block is done.
 
     Examples
     --------

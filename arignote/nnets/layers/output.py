@@ -68,8 +68,15 @@ class OutputLayer(Layer, abstract=True):
     def custom_losses(self) -> list[str]:
         """Return the names of a custom layer's methods with the signature ``(self, y)``."""
         methods = inspect.getmembers(type(self), inspect.isfunction)
-        custom = [(name, method) for name, method in methods if not method.__module__.startswith("arignote.")]
-        return [name for name, method in custom if list(inspect.signature(method).parameters) == ["self", "y"]]
+        custom = {name: method for name, method in methods if not method.__module__.startswith("arignote.")}
+        found = [name for name, method in custom.items() if list(inspect.signature(method).parameters) == ["self", "y"]]
+        for name in custom:
+            if name in {**self.objectives, **self.metrics} and name not in found:
+                raise ValueError(
+                    f"{self}: got a method {name}{inspect.signature(custom[name])}; need the arguments (self, y) to "
+                    f"replace that loss; try def {name}(self, y)"
+                )
+        return found
 
     def trainable_losses(self) -> list[str]:
         """Return the names of the losses that a network can be trained on."""

@@ -104,7 +104,7 @@ class Run:
                     self._write("last")
                 if self._writer is not None:
                     self._finish(self._writer)
-        except Exception as error:
+        except BaseException as error:
             if isinstance(error, DivergedError):
                 self._restore_best()
             if self._writer is not None:

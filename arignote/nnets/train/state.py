@@ -179,7 +179,12 @@ class Trainer:
             network.require_values({name.partition(" ")[2]: value}, f"the stored array {name!r}")
         for values in (state.best_params, state.last_params):
             network.require_values(values or {}, "the stored training")
-        trainer = cls(network, Settings(**state.settings), SGD.from_state(state.sgd), seed)
+        arrays = {
+            name: np.asarray(value, dtype=network.params[name.partition(" ")[2]].dtype)
+            for name, value in state.sgd["arrays"].items()
+        }
+        sgd = SGD.from_state(state.sgd | {"arrays": arrays})
+        trainer = cls(network, Settings(**state.settings), sgd, seed)
         trainer.progress = Progress(**state.progress)
         trainer.history = [dict(entry) for entry in state.history]
         trainer.best_params = state.best_params
@@ -200,6 +205,12 @@ class Trainer:
             raise ValueError(
                 f"got {n_rows} rows of training data; need the {self.progress.n_rows} that this training was "
                 f"stopped on, in the middle of epoch {self.progress.epoch + 1}; try the same data"
+            )
+        n_batches = loader.n_batches("train")
+        if self.progress.batch >= n_batches:
+            raise ValueError(
+                f"got training data with {n_batches} minibatches in an epoch; need more than the {self.progress.batch} "
+                f"that this training has done of epoch {self.progress.epoch + 1}; try the same data"
             )
 
     # -- what users read ---------------------------------------------------------------------------------------------

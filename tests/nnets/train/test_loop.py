@@ -422,3 +422,35 @@ def test_curves_are_read_from_the_history(blobs):
     epochs, losses = trainer.curve("valid_nll")
     assert epochs == [1, 2, 3]
     assert losses == [entry["valid_nll"] for entry in trainer.history]
+
+
+def test_a_run_stopped_behind_the_end_of_a_shorter_epoch_is_refused(blobs):
+    X, y = blobs
+    classifier = fit(X, y, n_epochs=1, batch_size=100, valid=None, callbacks=StopAfter(2))
+    assert classifier.trainer.progress.batch == 2
+    data = Data(X, y, allow_partial_batch=False)
+    with pytest.raises(ValueError, match="got training data with 2 minibatches in an epoch; need more than the 2"):
+        fit(data, None, n_epochs=1, batch_size=100, valid=None, classifier=classifier)
+
+
+def test_no_thread_is_left_when_a_reader_is_interrupted(blobs, tmp_path):
+    def interrupt(X, y, epoch, rng):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return X, y
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(*blobs, n_epochs=3, checkpoint=tmp_path / "mine", augmentation=interrupt)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("arignote")]
+    assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch == 1
+
+
+def test_stored_arrays_of_another_float_type_are_converted(blobs):
+    X, y = blobs
+    classifier = fit(X, y, n_epochs=2, sgd_type="adam")
+    state = fit(X, y, n_epochs=1, sgd_type="adam").__getstate__()
+    arrays = state["run"]["sgd"]["arrays"]
+    state["run"]["sgd"]["arrays"] = {name: value.astype("float64") for name, value in arrays.items()}
+    resumed = NNClassifier.from_state(state)
+    fit(X, y, n_epochs=2, classifier=resumed, sgd_type="adam")
+    assert_same_params(resumed, classifier)

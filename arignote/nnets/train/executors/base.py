@@ -40,8 +40,11 @@ class Executor(Protocol):
             Learning rate, momentum and number of the update, for each of them.
         """
 
-    def evaluate(self, refs: Iterable[BatchRef]) -> Iterator[list[float]]:
-        """Iterate over the losses of the deterministic network on minibatches, in order."""
+    def evaluate(self, refs: Iterable[BatchRef]) -> Iterator[tuple[int, list[float]]]:
+        """Iterate over the numbers of rows and the losses of the deterministic network on minibatches, in order.
+
+        There are other numbers of rows than those of the positions where ``alter_features`` leaves rows out.
+        """
 
     def predict(self, refs: Iterable[BatchRef]) -> Iterator[np.ndarray]:
         """Iterate over the outputs of the deterministic network for minibatches, in order."""
@@ -77,9 +80,9 @@ def mean_losses(
     interrupt : callable, optional
         Called between minibatches; it may raise.
     """
-    refs = list(refs)
-    sums = np.zeros(len(names))
-    for ref, losses in zip(refs, executor.evaluate(refs), strict=True):
+    sums, n_rows = np.zeros(len(names)), 0
+    for n, losses in executor.evaluate(refs):
         interrupt()
-        sums += ref.n_rows * np.array(losses, dtype=np.float64)
-    return dict(zip(names, (sums / sum(ref.n_rows for ref in refs)).tolist(), strict=True))
+        sums += n * np.array(losses, dtype=np.float64)
+        n_rows += n
+    return dict(zip(names, (sums / n_rows).tolist(), strict=True))

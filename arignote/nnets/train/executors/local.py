@@ -62,11 +62,12 @@ class LocalExecutor:
         calls = [(*batch, *values) for batch, values in zip(loaded, hyper, strict=True)]
         return [float(loss) for loss in self._step.block(calls)]
 
-    def evaluate(self, refs: Iterable[BatchRef]) -> Iterator[list[float]]:
+    def evaluate(self, refs: Iterable[BatchRef]) -> Iterator[tuple[int, list[float]]]:
         evaluate = self._evaluate
         for chunk in chunks(refs, lambda: evaluate.block_size):
-            for losses in evaluate.block([tuple(self._read(ref)) for ref in chunk]):
-                yield [float(loss) for loss in losses]
+            batches = [self._read(ref) for ref in chunk]
+            for batch, losses in zip(batches, evaluate.block([tuple(batch) for batch in batches]), strict=True):
+                yield len(batch.X), [float(loss) for loss in losses]
 
     def predict(self, refs: Iterable[BatchRef]) -> Iterator[np.ndarray]:
         for ref in refs:

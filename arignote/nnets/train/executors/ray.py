@@ -232,7 +232,7 @@ class Worker:
         self._set_parameters(parameters)
         return self._computer.partial_sums(ref, self._computer.load(ref, shards)), self._leaving
 
-    def losses(self, parameters: np.ndarray, ref: BatchRef) -> tuple[list[float], bool]:
+    def losses(self, parameters: np.ndarray, ref: BatchRef) -> tuple[tuple[int, list[float]], bool]:
         self._set_parameters(parameters)
         return self._computer.losses(ref), self._leaving
 
@@ -407,7 +407,7 @@ class RayExecutor(ShardedExecutor):
         assert total is not None  # a minibatch has rows
         return total
 
-    def evaluate(self, refs: Iterable[BatchRef]) -> Iterator[list[float]]:
+    def evaluate(self, refs: Iterable[BatchRef]) -> Iterator[tuple[int, list[float]]]:
         parameters = self._ray.put(flatten(self._network))
         return self._map(lambda actor, ref: actor.losses.remote(parameters, ref), refs)
 

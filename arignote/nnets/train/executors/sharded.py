@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from arignote import engine, native
-from arignote.data.loader import Batch, BatchRef, Loader
+from arignote.data.loader import Batch, BatchRef, Loader, shard_rows
 from arignote.engine import tensor
 from arignote.nnets.network import Network
 from arignote.nnets.updates import SGD
@@ -118,14 +118,16 @@ class ShardComputer:
         for shard, batch in batches.items():
             sums[0, shard] = None
             if batch is not None:
-                weight = len(batch.X) / ref.n_rows
+                first, last = shard_rows(ref.n_rows, shard, self.n_shards)
+                weight = (last - first) / ref.n_rows
                 loss, *others = self._gradient(batch.X, batch.y, np.array([ref.epoch, ref.index, shard]), weight)
                 sums[0, shard] = np.concatenate([np.ravel(part) for part in (*others, loss)])
         return merge(sums, self.n_shards)
 
-    def losses(self, ref: BatchRef) -> list[float]:
-        """Return the losses of the deterministic network on a whole minibatch."""
-        return [float(loss) for loss in self.network.compiled_losses(self._losses)(*self.loader.read(ref))]
+    def losses(self, ref: BatchRef) -> tuple[int, list[float]]:
+        """Return the number of rows of a whole minibatch, and the losses of the deterministic network on it."""
+        batch = self.loader.read(ref)
+        return len(batch.X), [float(loss) for loss in self.network.compiled_losses(self._losses)(*batch)]
 
     def output(self, ref: BatchRef) -> np.ndarray:
         """Return the output of the deterministic network for a whole minibatch."""
@@ -218,7 +220,7 @@ class ShardedExecutor:
         assert total is not None  # a minibatch has rows
         return total
 
-    def evaluate(self, refs: Iterable[BatchRef]) -> Iterator[list[float]]:
+    def evaluate(self, refs: Iterable[BatchRef]) -> Iterator[tuple[int, list[float]]]:
         return map(self._computer.losses, refs)
 
     def predict(self, refs: Iterable[BatchRef]) -> Iterator[np.ndarray]:

@@ -121,3 +121,29 @@ def test_data_that_are_trained_on_and_validated_with(n_shards, blobs, quick):
     once = fit(data, None, valid=data, test=data, shards=n_shards)
     assert_same_training(once, fit(data, None, valid=twin, test=Data(*blobs), shards=n_shards))
     assert once.trainer.history[-1]["valid_nll"] == pytest.approx(mean_nll(once, *blobs), rel=1e-5)
+
+
+@pytest.mark.parametrize("n_shards", [1, 2, 3])
+def test_validation_counts_the_rows_that_an_alter_function_leaves(blobs, quick, n_shards):
+    X, y = blobs
+    table = np.column_stack([X, y])
+    keep = lambda rows: rows[rows[:, 0] > 0]  # noqa: E731
+    valid = Data(table, table, 37, lambda rows: keep(rows)[:, :5], lambda rows: keep(rows)[:, 5])
+    classifier = fit(X, y, n_epochs=1, valid=valid, shards=n_shards)
+    kept = X[:, 0] > 0
+    expected = mean_nll(classifier, X[kept], y[kept])
+    assert classifier.trainer.history[0]["valid_nll"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_augmentation_that_doubles_the_rows_weighs_shards_as_before(blobs, quick, float64):
+    def double(X, y):
+        return np.concatenate([X, X]), np.concatenate([y, y])
+
+    layers = define_mlp([7], n_classes=3)
+    whole, parts = (
+        fit(*blobs, layers=layers, valid=None, augmentation=augmentation, shards=n_shards)
+        for augmentation, n_shards in ((None, 1), (double, 3))
+    )
+    np.testing.assert_allclose(parts.trainer.curve("train_nll")[1], whole.trainer.curve("train_nll")[1], rtol=1e-9)
+    for name, param in whole.params.items():
+        np.testing.assert_allclose(parts.params[name].get_value(), param.get_value(), rtol=1e-9, atol=1e-12)
