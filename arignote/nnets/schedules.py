@@ -55,6 +55,8 @@ class Rule:
         schedule: Sequence[int] | None = None,
     ):
         self.rule = checks.choice(rule, RULES, "rule")
+        if self.rule == "constant":  # two names of one rule
+            self.rule = "const"
         self.initial_value = checks.number(initial_value, "initial_value")
         self.final_value = None if final_value is None else checks.number(final_value, "final_value")
         self.decrease_by = checks.number(decrease_by, "decrease_by")

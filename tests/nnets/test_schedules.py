@@ -70,3 +70,7 @@ def test_a_restored_rule_goes_on():
         found = values(rule, losses[:stop])
         found += values(Rule.from_state(rule.get_state()), losses[stop:])
         assert found == values(Rule("stalled", 8, multiply_by=0.5, interval=2, schedule=[2]), losses)
+
+
+def test_both_names_of_the_constant_rule_are_equal():
+    assert Rule("constant", 0.5).definition() == Rule("const", 0.5).definition()

@@ -8,6 +8,7 @@ import numpy as np
 
 from arignote.data import storage, unpickle
 from arignote.data.formats.packed import CheckpointError, unpacked
+from arignote.data.formats.tables import read_table
 
 
 def read_pickle(name: str | Path, trusted: bool = False, max_bytes: int | None = None) -> Any:
@@ -55,5 +56,6 @@ def read_array(name: str | Path) -> np.ndarray:
     if path.suffix == ".npy":
         return np.load(path, mmap_mode="r", allow_pickle=False)
     if path.name.endswith((".csv", ".csv.gz")):
-        return np.loadtxt(path, delimiter=",", ndmin=1)
+        _, table = read_table(path)
+        return table[:, 0] if table.shape[1] == 1 else table
     return read_pickle(path)

@@ -29,6 +29,19 @@ def read_csv(name: str | Path, label: str | int | None = None) -> tuple[np.ndarr
     ValueError
         If there is no such column, or a field is not a number.
     """
+    header, table = read_table(name)
+    column = _label_column(header, table.shape[1], label, name)
+    return np.delete(table, column, axis=1).astype(np.float32), table[:, column]
+
+
+def read_table(name: str | Path) -> tuple[list[str], np.ndarray]:
+    """Return the names of the columns of a table, if its first line has them, and its numbers, float64 of two axes.
+
+    Raises
+    ------
+    ValueError
+        If a field is not a number.
+    """
     text = read_bytes(name).decode("utf-8-sig")
     first_line = text.split("\n", 1)[0].strip()
     header = [field.strip().strip('"') for field in first_line.split(",")]
@@ -37,8 +50,7 @@ def read_csv(name: str | Path, label: str | int | None = None) -> tuple[np.ndarr
         table = np.loadtxt(io.StringIO(text), delimiter=",", skiprows=int(has_header), ndmin=2)
     except ValueError as error:
         raise ValueError(f"{name}: got {error}; need numbers separated by commas; try another file") from error
-    column = _label_column(header if has_header else [], table.shape[1], label, name)
-    return np.delete(table, column, axis=1).astype(np.float32), table[:, column]
+    return header if has_header else [], table
 
 
 def _is_number(text: str) -> bool:

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from arignote.util import checks
+
 logger = logging.getLogger(__name__)
 
 
@@ -61,6 +63,20 @@ class Callback:
             setattr(self, name, value)
 
 
+def check_methods(callback: Callback) -> None:
+    """Refuse a callback with a method for an event that does not exist, or with a string as `state_attributes`."""
+    known = [name for name in vars(Callback) if name.startswith("on_")]
+    for name in dir(type(callback)):
+        if name.startswith("on_") and name not in known:
+            kind = type(callback).__name__
+            raise TypeError(f"got {kind}.{name}; need the name of an event; {checks.suggestion(name, known)}")
+    if isinstance(callback.state_attributes, str):
+        raise TypeError(
+            f"got state_attributes={callback.state_attributes!r}; need a list of names; "
+            f"try state_attributes = ({callback.state_attributes!r},)"
+        )
+
+
 class CallbackList:
     """The callbacks of a run, called in order.
 
@@ -88,6 +104,7 @@ class CallbackList:
                 raise TypeError(
                     f"got the callback {callback!r:.80}; need a Callback; try callbacks=[EarlyStopping(patience=10)]"
                 )
+            check_methods(callback)
             kind = type(callback).__name__
             n_before = sum(type(other).__name__ == kind for other in self._callbacks.values())
             self._callbacks[kind if n_before == 0 else f"{kind} {n_before + 1}"] = callback

@@ -3,7 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
-from arignote.data import files
+from arignote.data import files, readers
 
 
 def test_reads_tables(tmp_path):
@@ -37,3 +37,13 @@ def test_wrong_tables_are_refused(tmp_path):
     (tmp_path / "b.csv").write_text("x,y\n1,2\n")
     with pytest.raises(ValueError, match="got label='z'; need one of the columns"):
         files.read_csv(tmp_path / "b.csv", label="z")
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_table_of_features_alone_can_have_a_header(header, tmp_path):
+    values = np.arange(6.0).reshape(2, 3)
+    np.savetxt(tmp_path / "a.csv", values, delimiter=",", header="a,b,c" if header else "", comments="")
+    np.testing.assert_array_equal(files.read_array(tmp_path / "a.csv"), values)
+    np.testing.assert_array_equal(readers.as_reader(tmp_path / "a.csv").array, values)
+    np.savetxt(tmp_path / "y.csv", values[:, :1], header="y" if header else "", comments="")
+    np.testing.assert_array_equal(files.read_array(tmp_path / "y.csv"), values[:, 0])

@@ -275,3 +275,20 @@ def test_the_printed_line_is_a_callback(blobs, caplog):
         r"rate 0.01, momentum 0.9; \d+ s",
         lines[0],
     )
+
+
+def test_a_misspelled_event_is_refused(blobs):
+    class Misspelled(Callback):
+        def on_epoch_begin(self, classifier):
+            pass
+
+    with pytest.raises(TypeError, match='got Misspelled.on_epoch_begin; need the name of an event; try "on_epo'):
+        fit(*blobs, [Misspelled()])
+
+
+def test_a_string_as_state_attributes_is_refused(blobs):
+    class Comma(Callback):
+        state_attributes = "best"
+
+    with pytest.raises(TypeError, match=r"need a list of names; try state_attributes = \('best',\)"):
+        fit(*blobs, [Comma()])
