@@ -66,7 +66,8 @@ class Data:
     start, stop : int, optional
         Use only the rows from `start` to before `stop`.
     allow_partial_batch : bool, optional
-        Give the rows left over at the end of an epoch as a smaller batch (True, the default), or leave them out.
+        Give the rows left over at the end of an epoch as a smaller batch (True, the default), or leave them out of
+        training. Validation and prediction always use all rows.
     shuffle : bool, optional
         Read the rows in a new random order each epoch. By default they are read in the order in which they are
         stored. Where the readers can only read sequentially (files), blocks of rows are read in a random order, and

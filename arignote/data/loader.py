@@ -379,8 +379,12 @@ def keyed_augmentation(function: Callable, seed: int) -> Callable:
     def augment(X: np.ndarray, y: np.ndarray, epoch: int, *position: int) -> tuple[np.ndarray, np.ndarray]:
         if n_arguments == 1:
             return function(X), y
-        if n_arguments == 2:
-            return function(X, y)
-        return function(X, y, epoch, streams.generator(seed, "augmentation", epoch, *position))
+        rng = [epoch, streams.generator(seed, "augmentation", epoch, *position)] if n_arguments == 4 else []
+        pair = function(X, y, *rng)
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(
+                f"got {type(pair).__name__} from the augmentation; need a pair of features and labels; try return X, y"
+            )
+        return pair[0], pair[1]
 
     return augment

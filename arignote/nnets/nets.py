@@ -409,6 +409,7 @@ class NNClassifier:
         bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
         own = [callbacks] if isinstance(callbacks, Callback) else callbacks
         all_callbacks = CallbackList([*own, *bar, ValidationLog()], self, trainer.callback_states)
+        all_callbacks.get_state()  # refuses what could not be stored
         writer = None
         if checkpoint is not None:
             writer = CheckpointWriter(checkpoint, trainer.settings.extra_metadata)

@@ -88,7 +88,8 @@ class Rule:
                 raise ValueError(f"got {what} with {name!r}; need parameters of Rule; {checks.suggestion(name, known)}")
         for name in ("rule", "initial_value"):
             if name not in definition:
-                raise ValueError(f'got {what} without "{name}"; need it to start from; try "initial_value": 0.1')
+                example = {"rule": '"const"', "initial_value": 0.1}[name]
+                raise ValueError(f'got {what} without "{name}"; need it; try "{name}": {example}')
         return cls(**definition)
 
     def definition(self) -> dict[str, Any]:

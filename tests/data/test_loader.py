@@ -176,3 +176,10 @@ def test_a_reader_that_gives_other_rows_than_it_promises_is_found_out():
     loader = Loader({"train": Data(np.arange(8), Short(np.arange(8)))}, 4)
     with pytest.raises(ValueError, match="Short: got 3 rows from row 0 on; need 4, as its n_rows=8 says"):
         loader.read(next(loader.refs("train")))
+
+
+@pytest.mark.parametrize("augmentation", [lambda X, y: X, lambda X, y: None])
+def test_an_augmentation_that_returns_no_pair_is_refused(augmentation):
+    augment = keyed_augmentation(augmentation, seed=1)
+    with pytest.raises(TypeError, match=r"got (ndarray|NoneType) from the augmentation; need a pair .*try return X, y"):
+        augment(np.zeros((5, 2)), np.zeros(5), 0, 0)

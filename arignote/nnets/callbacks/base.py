@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from arignote.checkpoint.format import plain_metadata
 from arignote.util import checks
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Callback:
     """
 
     state_attributes: Sequence[str] = ()
-    """Names of the attributes that are stored with the checkpoint: plain data and arrays."""
+    """Names of the attributes that are stored with the checkpoint: numbers, strings, lists, dicts and arrays."""
 
     def on_train_begin(self, classifier: Any) -> None:
         """Called when training begins or is resumed."""
@@ -75,6 +76,17 @@ def check_methods(callback: Callback) -> None:
             f"got state_attributes={callback.state_attributes!r}; need a list of names; "
             f"try state_attributes = ({callback.state_attributes!r},)"
         )
+
+
+def storable_state(name: str, callback: Callback) -> dict[str, Any]:
+    """Return the state of a callback, or refuse one that could not be read back from a checkpoint."""
+    try:
+        return plain_metadata(callback.get_state())
+    except (AttributeError, ValueError) as error:
+        raise ValueError(
+            f"got the callback {name} with a state that cannot be stored ({error}); need plain data and arrays in all "
+            "of its state_attributes, from its __init__ on; try lists, dicts, numbers or strings"
+        ) from error
 
 
 class CallbackList:
@@ -126,5 +138,5 @@ class CallbackList:
 
     def get_state(self) -> dict[str, dict[str, Any]]:
         """Return the state of each callback that has one, by its name; that of a missing callback is kept."""
-        states = self._stored | {name: dict(callback.get_state()) for name, callback in self._callbacks.items()}
+        states = self._stored | {name: storable_state(name, callback) for name, callback in self._callbacks.items()}
         return {name: state for name, state in states.items() if state}

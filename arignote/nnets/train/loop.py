@@ -131,7 +131,8 @@ class Run:
         try:
             self._callbacks.call("on_train_end")
         finally:
-            trainer.callback_states, trainer.run = self._callbacks.get_state(), None
+            trainer.run = None
+            trainer.callback_states = self._callbacks.get_state()
 
     def _train(self) -> None:
         """Train epoch after epoch. The state may be that of any moment between two minibatches."""

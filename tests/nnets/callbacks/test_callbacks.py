@@ -1,5 +1,6 @@
 """Callbacks: when they are called, and that their state is part of the training state."""
 
+import collections
 import csv
 import json
 import pickle
@@ -292,3 +293,30 @@ def test_a_string_as_state_attributes_is_refused(blobs):
 
     with pytest.raises(TypeError, match=r"need a list of names; try state_attributes = \('best',\)"):
         fit(*blobs, [Comma()])
+
+
+class Keeps(Callback):
+    state_attributes = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+
+def test_a_state_that_could_not_be_read_back_is_refused_before_any_work(blobs, tmp_path):
+    for value in (collections.deque([1]), lambda: 1):
+        with pytest.raises(ValueError, match="got the callback Keeps with a state that cannot be stored"):
+            fit(*blobs, [Keeps(value)], checkpoint=tmp_path / "mine")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_that_becomes_unreadable_leaves_the_last_good_checkpoint(blobs, tmp_path):
+    class Changes(Keeps):
+        def on_epoch_end(self, classifier):
+            if classifier.trainer.progress.epoch == 2:
+                self.value = collections.deque([1])
+
+    classifier = NNClassifier(run.MLP, rng=1)
+    with pytest.raises(ValueError, match="got the callback Changes with a state that cannot be stored"):
+        fit(*blobs, [Changes(1)], checkpoint=tmp_path / "mine", classifier=classifier)
+    assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch == 1
+    assert classifier.trainer.run is None
