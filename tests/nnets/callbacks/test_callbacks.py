@@ -304,8 +304,10 @@ class Keeps(Callback):
 
 def test_a_state_that_could_not_be_read_back_is_refused_before_any_work(blobs, tmp_path):
     for value in (collections.deque([1]), lambda: 1):
+        classifier = NNClassifier(run.MLP, rng=1)
         with pytest.raises(ValueError, match="got the callback Keeps with a state that cannot be stored"):
-            fit(*blobs, [Keeps(value)], checkpoint=tmp_path / "mine")
+            fit(*blobs, [Keeps(value)], checkpoint=tmp_path / "mine", classifier=classifier)
+        assert classifier.trainer is None
     assert list(tmp_path.iterdir()) == []
 
 
