@@ -38,7 +38,7 @@ mnist: setup  ## Train the network of the README on MNIST; ARGS="--net conv --ep
 fashion: setup  ## Train on Fashion-MNIST from HDF5 files (requires Debian's dataset-fashion-mnist)
 	$(BIN)/python examples/fashion.py $(ARGS)
 
-test: setup  ## Run all tests and docstring examples, then the engine tests on PyTensor (five minutes)
+test: setup  ## Run all tests and docstring examples, then the engine tests on PyTensor (six minutes)
 	$(PYTEST) $(ARGS)
 	$(if $(SUFFIX),,$(MAKE) test-pytensor)
 
