@@ -4,6 +4,7 @@
 validation and testing. A position in the data is a number, so reading can start anywhere.
 """
 
+import copy
 import inspect
 import math
 from collections.abc import Callable, Iterator
@@ -49,6 +50,11 @@ def read_data(name: str | Path) -> Any:
         images = ImageFolderReader(name)
         return images, images.labels
     return formats.read_csv(name) if str(name).endswith((".csv", ".csv.gz")) else formats.read_pickle(name)
+
+
+def own_copy(rows: Any) -> Any:
+    """Return rows that a function may change in place: a copy, if they are a view of another array."""
+    return rows.copy() if isinstance(rows, np.ndarray) and not rows.flags.owndata else rows
 
 
 class Data:
@@ -132,8 +138,10 @@ class Data:
 
     def replace(self, **arguments: Any) -> "Data":
         """Return data like these, but for some of the arguments."""
-        names = inspect.signature(type(self)).parameters
-        return type(self)(**{name: getattr(self, name) for name in names} | arguments)
+        names = list(inspect.signature(Data).parameters)
+        new = copy.copy(self)  # a subclass may have other arguments
+        Data.__init__(new, **{name: getattr(self, name) for name in names} | arguments)
+        return new
 
     @property
     def n_rows(self) -> int:
@@ -206,9 +214,9 @@ class Data:
                 X: Any = rows[0]
                 y: Any = rows[1] if len(rows) > 1 else None
                 if self.alter_features is not None:
-                    X = self.alter_features(X)
+                    X = self.alter_features(own_copy(X))
                 if self.alter_labels is not None and y is not None:
-                    y = self.alter_labels(y)
+                    y = self.alter_labels(own_copy(y))
                 return X, y
 
             yield read

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from arignote.data.dataset import Data
+from arignote.data.dataset import Data, own_copy
 from arignote.data.order import Order
 from arignote.data.prefetch import Prefetcher
 from arignote.data.reader import PickedReader
@@ -256,7 +256,7 @@ class Loader:
             raise self._at_fault(X, y, ref, first, error) from None
         if self._augment is not None and ref.split == "train":
             position = (ref.index,) if n_shards == 1 else (ref.index, shard)
-            batch = self._prepared(*self._augment(*batch, ref.epoch, *position))
+            batch = self._prepared(*self._augment(own_copy(batch.X), own_copy(batch.y), ref.epoch, *position))
         return batch
 
     def _prepared(self, X: Any, y: Any) -> Batch:

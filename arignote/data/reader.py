@@ -181,7 +181,7 @@ class _Stream:
                 f"{self._reader}: got {len(rows)} rows from row {self._next} on; need {expected}, as its n_rows="
                 f"{self._reader.n_rows} says; try checking its iter_epoch"
             )
-        return rows  # type: ignore[return-value]
+        return rows.copy()  # type: ignore[union-attr]  # since a reader may yield the same array again and again
 
 
 class ArrayReader(Reader):

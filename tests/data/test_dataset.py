@@ -205,3 +205,13 @@ def test_refuses_wrong_input(make, message):
 
 def test_the_misprinted_name_still_works():
     assert readers.DataWithHoldoutParitions is DataWithHoldoutPartitions
+
+
+def test_a_subclass_with_other_arguments_can_be_replaced():
+    class Named(Data):
+        def __init__(self, name):
+            super().__init__(np.arange(10), np.arange(10), 4)
+            self.name = name
+
+    found = Named("mine").replace(start=3, allow_partial_batch=False)
+    assert (type(found), found.name, found.n_rows, found.n_batches()) == (Named, "mine", 7, 1)

@@ -183,3 +183,35 @@ def test_an_augmentation_that_returns_no_pair_is_refused(augmentation):
     augment = keyed_augmentation(augmentation, seed=1)
     with pytest.raises(TypeError, match=r"got (ndarray|NoneType) from the augmentation; need a pair .*try return X, y"):
         augment(np.zeros((5, 2)), np.zeros(5), 0, 0)
+
+
+@pytest.mark.parametrize("n_shards", [1, 3])
+@pytest.mark.parametrize("what", ["augmentation", "alter_features"])
+def test_a_function_that_works_in_place_leaves_the_users_array_alone(n_shards, what):
+    def double(X):
+        X *= 2
+        return X
+
+    X = np.ones((12, 4), "float32")
+    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    data = Data(X, np.zeros(12), alter_features=double if what == "alter_features" else None)
+    loader = Loader({"train": data}, 12, 0, network, double if what == "augmentation" else None)
+    shards = loader.read_shards(next(loader.refs("train")), range(n_shards), n_shards)
+    assert all((shard.X == 2).all() for shard in shards)
+    assert (X == 1).all()
+
+
+@pytest.mark.parametrize(("n_shards", "prefetch"), [(1, 2), (3, 0), (3, 2)])
+def test_a_reader_may_yield_the_same_array_again(n_shards, prefetch):
+    class Reusing(Sequential):
+        def iter_epoch(self, batch_size, *arguments, **named):
+            buffer = np.empty((batch_size, 4), "float32")
+            for rows in super().iter_epoch(batch_size, *arguments, **named):
+                buffer[: len(rows)] = rows
+                yield buffer[: len(rows)]
+
+    X = np.arange(160, dtype="float32").reshape(40, 4)
+    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    loader = Loader({"train": Data(Reusing(X), np.zeros(40))}, 8, 0, network, prefetch=prefetch)
+    shards = [shard for ref in loader.refs("train") for shard in loader.read_shards(ref, range(n_shards), n_shards)]
+    np.testing.assert_array_equal(np.concatenate([shard.X for shard in shards]), X)
