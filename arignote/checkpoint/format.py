@@ -63,13 +63,19 @@ def plain_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
         If they are more than plain data.
     """
     metadata = dict(metadata or {})
-    try:
-        unpickle.loads(pickle.dumps(metadata, protocol=4))
-    except (unpickle.PickleError, pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"got metadata that cannot be stored ({error}); need plain data; try text or numbers"
-        ) from error
+    problem = why_not_storable(metadata)
+    if problem is not None:
+        raise ValueError(f"got metadata that cannot be stored ({problem}); need plain data; try text or numbers")
     return metadata
+
+
+def why_not_storable(value: Any) -> str | None:
+    """Return why a value could not be stored and read back, or None if it could."""
+    try:
+        unpickle.loads(pickle.dumps(value, protocol=4))
+    except (unpickle.PickleError, pickle.PicklingError, AttributeError, TypeError) as error:
+        return str(error)
+    return None
 
 
 def take_state(model: Any, metadata: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], bytes]:

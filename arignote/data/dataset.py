@@ -205,12 +205,6 @@ class Data:
 
             def read(first: int, last: int) -> tuple[Any, Any]:
                 rows = read_rows(first, last)
-                for reader, values in zip(self._readers, rows, strict=True):
-                    if len(values) != last - first:
-                        raise ValueError(
-                            f"{reader}: got {len(values)} rows instead of {last - first}; need all of them; "
-                            "try checking its method take"
-                        )
                 X: Any = rows[0]
                 y: Any = rows[1] if len(rows) > 1 else None
                 if self.alter_features is not None:

@@ -16,7 +16,6 @@ import numpy as np
 from arignote.data.dataset import Data, own_copy
 from arignote.data.order import Order
 from arignote.data.prefetch import Prefetcher
-from arignote.data.reader import PickedReader
 from arignote.util import checks, streams
 
 CHECKED_ROWS = 8192
@@ -113,7 +112,7 @@ class Loader:
         self._augment = None if augmentation is None else keyed_augmentation(augmentation, seed)
         self._sizes = {name: data.batch_size_or(batch_size) for name, data in self.splits.items()}
         self._checked: set[str] = set()
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, _BatchStream] = {}
         self._readers: dict[str, tuple[int, ExitStack, Callable]] = {}
         self._orders: dict[str, tuple[int, Order]] = {}
 
@@ -144,8 +143,9 @@ class Loader:
     # -- checks ------------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Refuse data that the network cannot be trained on. Arrays in memory are looked through, others as they are
-        read.
+        """Refuse data that the network cannot be trained on.
+
+        Arrays in memory are checked now, other data as they are read.
 
         Raises
         ------
@@ -191,12 +191,12 @@ class Loader:
         if stream is None or stream.next != (ref.epoch, ref.index, shards, n_shards):
             if stream is not None:
                 stream.close()
-            stream = self._streams[ref.split] = _Stream(self, ref, shards, n_shards)
+            stream = self._streams[ref.split] = _BatchStream(self, ref, shards, n_shards)
         return stream.read()
 
     def is_static(self, split: str) -> bool:
         """Return True if all rows are in memory, have been checked, and come unchanged in each epoch."""
-        return split in self._checked and not (split == "train" and self._augment is not None)
+        return split in self._checked and not self._is_augmented(split)
 
     def whole(self, split: str) -> Batch:
         """Return all rows of a static split, ready for the network, in the order in which they are stored."""
@@ -206,9 +206,12 @@ class Loader:
 
     def read_ahead(self, split: str) -> int:
         """Return how many minibatches to read ahead: 0 where that would save no time."""
-        is_fast = self.splits[split].is_plain and not (split == "train" and self._augment is not None)
+        is_fast = self.splits[split].is_plain and not self._is_augmented(split)
         wanted = self.prefetch if isinstance(self.prefetch, int) else self.prefetch.get(split, 0)
         return 0 if is_fast else wanted
+
+    def _is_augmented(self, split: str) -> bool:
+        return split == "train" and self._augment is not None
 
     def close(self) -> None:
         """End the threads, and close the files."""
@@ -216,26 +219,26 @@ class Loader:
             stream.close()
         self._streams.clear()
         for split in list(self._readers):
-            self._close_reader(split)
+            self.close_reader(split)
 
     def _iterate(self, ref: BatchRef, shards: Sequence[int], n_shards: int) -> Iterator[list[Batch | None]]:
         """Iterate over the same shards of this minibatch and of those that follow it in its epoch."""
         read = self._opened(ref)
         for later in self.refs(ref.split, ref.epoch, ref.index):
             yield [self._load(read, later, shard, n_shards) for shard in shards]
-        self._close_reader(ref.split)
 
     def _opened(self, ref: BatchRef) -> Callable:
         """Return a function that reads positions of an epoch, from files that stay open."""
         epoch, _, read = self._readers.get(ref.split, (None, None, None))
         if epoch != ref.epoch or read is None:
-            self._close_reader(ref.split)
+            self.close_reader(ref.split)
             stack = ExitStack()
             read = stack.enter_context(self.splits[ref.split].opened(self._order(ref)))
             self._readers[ref.split] = ref.epoch, stack, read
         return read
 
-    def _close_reader(self, split: str) -> None:
+    def close_reader(self, split: str) -> None:
+        """Close the files of a split, and release the rows that are held in memory."""
         if split in self._readers:
             self._readers.pop(split)[1].close()
 
@@ -254,7 +257,7 @@ class Loader:
             batch = self._prepared(X, y)
         except ValueError as error:
             raise self._at_fault(X, y, ref, first, error) from None
-        if self._augment is not None and ref.split == "train":
+        if self._augment is not None and self._is_augmented(ref.split):
             position = (ref.index,) if n_shards == 1 else (ref.index, shard)
             batch = self._prepared(*self._augment(own_copy(batch.X), own_copy(batch.y), ref.epoch, *position))
         return batch
@@ -268,9 +271,7 @@ class Loader:
         """Return what is wrong with a batch, with the number of the row in the data."""
         data, network = self.splits[ref.split], self.network
         assert network is not None
-        rows = self._order(ref).rows(first, first + len(X))
-        if isinstance(data.features, PickedReader):
-            rows = data.features.rows[rows]
+        rows = data.rows(first, first + len(X), ref.epoch, self.seed)
         for i, row in enumerate(rows):
             source = data.features
             try:
@@ -309,10 +310,11 @@ WHOLE = (0,)
 """The shards of a minibatch that is not cut."""
 
 
-class _Stream:
+class _BatchStream:
     """Reads minibatches of one split that follow each other, in a thread where that saves time."""
 
     def __init__(self, loader: Loader, ref: BatchRef, shards: Sequence[int], n_shards: int):
+        self._loader, self._split = loader, ref.split
         self._position = ref.epoch, ref.index, shards, n_shards
         self._left = loader.n_batches(ref.split) - ref.index
         self._open = ExitStack()
@@ -339,6 +341,7 @@ class _Stream:
         self._left -= 1
         if not self._left:
             self.close()
+            self._loader.close_reader(self._split)
         return batch
 
     def close(self) -> None:
@@ -349,6 +352,12 @@ class _Stream:
 def evaluated(data: Data) -> Data:
     """Return the same data with all rows in their order: what validation reads."""
     return data.replace(shuffle=False, allow_partial_batch=True)
+
+
+def features_alone(X: Any, batch_size: int) -> Data:
+    """Return all rows of features in their order, without labels: what prediction reads."""
+    data = X if isinstance(X, Data) else Data(X)
+    return evaluated(data).replace(labels=None, alter_labels=None, batch_size=batch_size)
 
 
 def require_finite(X: Any, first_row: int = 0) -> None:

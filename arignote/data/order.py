@@ -8,11 +8,11 @@ group all rows are mixed. Each group's order depends on (seed, epoch, group) alo
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from arignote.data.reader import Reader, open_reader
+from arignote.data.reader import Reader, open_reader, require_rows
 from arignote.util import streams
 
 BLOCK_BYTES = 2**18
@@ -57,7 +57,12 @@ class Permuted:
         return self._order[first:last]
 
     def opened(self, readers: Sequence[Reader], stack: ExitStack) -> Read:
-        return lambda first, last: [reader.take(self._order[first:last]) for reader in readers]  # type: ignore[attr-defined]
+        def take(reader: Any, first: int, last: int) -> np.ndarray:
+            rows = reader.take(self._order[first:last])
+            require_rows(reader, rows, last - first)
+            return rows
+
+        return lambda first, last: [take(reader, first, last) for reader in readers]
 
 
 class Blocks:

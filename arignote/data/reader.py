@@ -108,7 +108,7 @@ class Reader(ABC):
         By default rows come from `iter_epoch`, which is started again only where a read does not continue the one
         before. A reader of files can override this to keep its file open.
         """
-        stream = _Stream(self)
+        stream = _RowStream(self)
         try:
             yield stream.read
         finally:
@@ -134,17 +134,22 @@ def open_reader(reader: Reader) -> Iterator[Callable[[int, int], np.ndarray]]:
 
         def read_checked(first: int, last: int) -> np.ndarray:
             rows = read(first, last)
-            if len(rows) != last - first:
-                raise ValueError(
-                    f"{reader}: got {len(rows)} rows from row {first} on; need {last - first}; "
-                    "try checking its methods opened and iter_epoch"
-                )
+            require_rows(reader, rows, last - first, f" from row {first} on")
             return rows
 
         yield read_checked
 
 
-class _Stream:
+def require_rows(reader: Reader, rows: Any, expected: int, where: str = "") -> None:
+    """Refuse what a reader returned if it has another number of rows; `where` belongs to the message."""
+    if len(rows) != expected:
+        raise ValueError(
+            f"{reader}: got {len(rows)} rows{where}; need {expected}, as its n_rows={reader.n_rows} says; "
+            "try checking its methods iter_epoch, opened and take"
+        )
+
+
+class _RowStream:
     """Reads successive rows from one pass of a reader's `iter_epoch`."""
 
     def __init__(self, reader: Reader):
@@ -176,11 +181,7 @@ class _Stream:
         assert self._chunks is not None
         rows = next(self._chunks, ())
         expected = min(self._size, self._reader.n_rows - self._next)
-        if len(rows) != expected:
-            raise ValueError(
-                f"{self._reader}: got {len(rows)} rows from row {self._next} on; need {expected}, as its n_rows="
-                f"{self._reader.n_rows} says; try checking its iter_epoch"
-            )
+        require_rows(self._reader, rows, expected, f" from row {self._next} on")
         return rows.copy()  # type: ignore[union-attr]  # since a reader may yield the same array again and again
 
 

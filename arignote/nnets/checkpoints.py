@@ -101,7 +101,7 @@ class CheckpointWriter:
     OSError
         If no file can be written there.
     ValueError
-        If the metadata are more than plain data, or an interval is no number.
+        If the metadata are more than plain data.
     """
 
     def __init__(self, checkpoint: Checkpoint, metadata: Mapping[str, Any]):

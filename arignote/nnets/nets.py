@@ -16,7 +16,7 @@ from arignote.checkpoint.state import ModelState
 from arignote.data import atomic
 from arignote.data.dataset import Data
 from arignote.data.formats import arrays
-from arignote.data.loader import Loader, evaluated
+from arignote.data.loader import Loader, features_alone
 from arignote.nnets import definitions, onnx_export
 from arignote.nnets.callbacks import Callback, CallbackList, ProgressBar, ValidationLog
 from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter, as_checkpoint
@@ -481,9 +481,7 @@ class NNClassifier:
         -------
         array of shape (n, n_classes)
         """
-        data = X if isinstance(X, Data) else Data(X)
-        data = evaluated(data).replace(labels=None, alter_labels=None, batch_size=PREDICT_ROWS)
-        loader = Loader({"predict": data}, PREDICT_ROWS, network=self.network)
+        loader = Loader({"predict": features_alone(X, PREDICT_ROWS)}, PREDICT_ROWS, network=self.network)
         with closing(LocalExecutor(self.network, loader)) as executor:
             return np.concatenate(list(executor.predict(loader.refs("predict"))))
 

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -215,3 +216,21 @@ def test_a_reader_may_yield_the_same_array_again(n_shards, prefetch):
     loader = Loader({"train": Data(Reusing(X), np.zeros(40))}, 8, 0, network, prefetch=prefetch)
     shards = [shard for ref in loader.refs("train") for shard in loader.read_shards(ref, range(n_shards), n_shards)]
     np.testing.assert_array_equal(np.concatenate([shard.X for shard in shards]), X)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_files_are_closed_at_the_end_of_an_epoch(prefetch):
+    open_readers = []
+
+    class Opened(Sequential):
+        @contextmanager
+        def opened(self):
+            open_readers.append(self)
+            yield lambda first, last: self.array[first:last]
+            open_readers.remove(self)
+
+    loader = Loader({"train": Data(Opened(np.arange(20)))}, 5, prefetch=prefetch)
+    for epoch in range(2):
+        for ref in loader.refs("train", epoch):
+            loader.read(ref)
+            assert len(open_readers) == (ref.index < 3)

@@ -42,6 +42,15 @@ def test_a_reader_that_gives_too_few_rows_of_a_block_is_found_out():
             next(Data(Short(), batch_size=10, shuffle=shuffle, shuffle_rows=200).iter_epoch())
 
 
+def test_a_method_take_that_gives_too_few_rows_is_found_out():
+    class Short(ArrayReader):
+        def take(self, rows):
+            return super().take(rows[:-1])
+
+    with pytest.raises(ValueError, match="got 9 rows; need 10, as its n_rows=100 says"):
+        next(Data(Short(np.arange(100)), batch_size=10, shuffle=True).iter_epoch())
+
+
 def test_blocks_of_several_dtypes_keep_their_values():
     class Mixed(OnlyOn):
         def iter_epoch(self, *arguments, **named):

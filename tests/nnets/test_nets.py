@@ -503,6 +503,17 @@ def test_both_networks_share_parameters_while_training(blobs):
     np.testing.assert_allclose(found, np.tanh(X @ params["fc1.W"] + params["fc1.b"]), rtol=1e-3, atol=1e-5)
 
 
+def test_a_replaced_loss_is_named_once():
+    class DoubledOutputLayer(ClassificationOutputLayer):
+        def nll(self, y):
+            return 2 * super().nll(y)
+
+    output = NNClassifier([MLP[0], [DoubledOutputLayer, {"n_classes": 3}]], n_in=5).network.output_layer
+    assert output.trainable_losses() == ["nll"]
+    assert output.losses() == ["nll", "error"]
+    del LAYERS["DoubledOutputLayer"]
+
+
 @pytest.mark.parametrize("name", ["nll", "error"])
 def test_a_loss_replaced_with_other_arguments_is_refused(name, blobs):
     replaced = type("ReplacedOutputLayer", (ClassificationOutputLayer,), {})

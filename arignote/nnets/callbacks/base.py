@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from arignote.checkpoint.format import plain_metadata
+from arignote.checkpoint.format import why_not_storable
 from arignote.util import checks
 
 logger = logging.getLogger(__name__)
@@ -81,12 +81,16 @@ def check_methods(callback: Callback) -> None:
 def storable_state(name: str, callback: Callback) -> dict[str, Any]:
     """Return the state of a callback, or refuse one that could not be read back from a checkpoint."""
     try:
-        return plain_metadata(callback.get_state())
-    except (AttributeError, ValueError) as error:
+        state = dict(callback.get_state())
+        problem = why_not_storable(state)
+    except AttributeError as error:
+        state, problem = {}, str(error)
+    if problem is not None:
         raise ValueError(
-            f"got the callback {name} with a state that cannot be stored ({error}); need plain data and arrays in all "
-            "of its state_attributes, from its __init__ on; try lists, dicts, numbers or strings"
-        ) from error
+            f"got the callback {name} with a state that cannot be stored ({problem}); need plain data and arrays in "
+            "all of its state_attributes, from its __init__ on; try lists, dicts, numbers or strings"
+        )
+    return state
 
 
 class CallbackList:

@@ -80,7 +80,8 @@ class OutputLayer(Layer, abstract=True):
 
     def trainable_losses(self) -> list[str]:
         """Return the names of the losses that a network can be trained on."""
-        return [*self.objectives, *(name for name in self.custom_losses() if name not in self.metrics)]
+        custom = [name for name in self.custom_losses() if name not in self.metrics]
+        return list(dict.fromkeys([*self.objectives, *custom]))
 
     def losses(self) -> list[str]:
         """Return the names of all losses that can be reported."""

@@ -83,7 +83,7 @@ class LocalExecutor:
 class DeviceExecutor(LocalExecutor):
     """As :class:`LocalExecutor`, on a device: data in memory are copied there once, and minibatches are row numbers."""
 
-    def __init__(self, *arguments, **named):
+    def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
         self._copies: dict[tuple, tuple] = {}
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from arignote import __version__, engine, native
 from arignote.data.dataset import Data
-from arignote.data.loader import BatchRef, Loader, evaluated
+from arignote.data.loader import BatchRef, Loader, evaluated, features_alone
 from arignote.nnets import activations
 from arignote.nnets.network import Network
 from arignote.nnets.train.executors.base import chunks
@@ -103,8 +103,7 @@ class Cluster:
         batch_size : int, optional
             Rows that a worker takes at a time.
         """
-        data = X if isinstance(X, Data) else Data(X)
-        loader = Loader({"predict": evaluated(data).replace(labels=None, batch_size=batch_size)}, batch_size)
+        loader = Loader({"predict": features_alone(X, batch_size)}, batch_size)
         with closing(RayExecutor(self, classifier.network, loader)) as workers:
             return np.concatenate(list(workers.predict(loader.refs("predict"))))
 
@@ -311,9 +310,8 @@ class RayExecutor(ShardedExecutor):
         self._arguments = [ray.put(part) for part in (spec, *custom_parts(self._network), self._loader, job)]
         self._expected = environment()
         self._ready: list[Any] = []
-        self._starting: dict[
-            Any, tuple[Any, float]
-        ] = {}  # the future answer to hello -> actor, and when it was started
+        # The future answer to hello -> the actor, and when it was started.
+        self._starting: dict[Any, tuple[Any, float]] = {}
         self._failed_starts = 0
         self._start_missing()
         self._await_first()
@@ -321,7 +319,7 @@ class RayExecutor(ShardedExecutor):
     def compile(self) -> None:
         _ = self._update
 
-    # -- workers ------------ -----------------------------------------------------------------------------------------
+    # -- workers ------------------------------------------------------------------------------------------------------
 
     def _start_missing(self) -> None:
         for _ in range(self._cluster.workers - len(self._ready) - len(self._starting)):
