@@ -1,4 +1,4 @@
-"""Imports run one way: a contract for every pair of rooms, also for imports inside functions."""
+"""Imports run one way: a contract for every pair of packages, also for imports inside functions."""
 
 import ast
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from tests.helpers import ROOT
 
 ENGINES = ("theano", "pytensor")
-# A room, by the beginning of its modules' names -> the rooms that it may import. Everything may import the version.
-ROOMS = {
+# A package, or a module on the top level -> those that it may import. Everything may import the version.
+PACKAGES = {
     "util": (),
     "native": ("util",),
     "engine": ("native", "util"),
@@ -24,7 +24,7 @@ ROOMS = {
     "command": ("checkpoint", "data", "engine", "image", "native", "nnets", "plotting", "util"),
     "__main__": ("command",),
 }
-# Inside a room: its parts, from the lowest to the highest. None imports one that stands after it.
+# The parts of a package, from the lowest to the highest. None imports a later one.
 PARTS = {
     "util": ("checks", "streams", "netlog"),
     "engine": ("errors", "compiled", "choice", "flags", "theano_flags", "jax_backend", "theano_engine",
@@ -39,8 +39,8 @@ PARTS = {
               "train.executors.local", "train.executors.sharded", "train.executors.ray", "train.state",
               "train.executors.choice", "train.loop", "nets"),
 }  # fmt: skip
-# Places to import from: they hold nothing, and no other module of the library imports them.
-DOORS = ("cluster", "data.files", "data.readers", "nnets.sgd_updates", "nnets.training", "util.plotting")
+# Modules with names for users to import, and nothing else; no other module of the library imports them.
+FOR_USERS = ("cluster", "data.files", "data.readers", "nnets.sgd_updates", "nnets.training", "util.plotting")
 
 
 def modules():
@@ -77,47 +77,47 @@ def own_imports(name):
     return {one if one in MODULES else f"{one}.__init__" for one in found}
 
 
-def room(name):
+def package(name):
     return name.split(".")[0]
 
 
 def rank(name):
-    """Return the position of a module among the parts of its room."""
+    """Return the position of a module among the parts of its package."""
     rest = name.partition(".")[2]
-    fitting = [i for i, part in enumerate(PARTS[room(name)]) if rest == part or rest.startswith(f"{part}.")]
-    assert len(fitting) == 1, f"{name} has no place in the order of its room"
+    fitting = [i for i, part in enumerate(PARTS[package(name)]) if rest == part or rest.startswith(f"{part}.")]
+    assert len(fitting) == 1, f"{name} has no place in the order of its package"
     return fitting[0]
 
 
-INNER = [name for name in MODULES if name != "__init__" and name not in DOORS]
+INNER = [name for name in MODULES if name != "__init__" and name not in FOR_USERS]
 
 
-def test_every_module_is_in_a_room():
-    assert {room(name) for name in INNER} == set(ROOMS)
-    assert all(door in MODULES for door in DOORS)
+def test_every_module_is_in_a_package():
+    assert {package(name) for name in INNER} == set(PACKAGES)
+    assert all(name in MODULES for name in FOR_USERS)
 
 
 @pytest.mark.parametrize("name", INNER)
-def test_a_module_imports_only_from_rooms_below_it(name):
-    others = {other for other in own_imports(name) if room(other) != room(name)}
-    wrong = sorted(other for other in others if room(other) not in ROOMS[room(name)])
+def test_a_module_imports_only_from_packages_below_it(name):
+    others = {other for other in own_imports(name) if package(other) != package(name)}
+    wrong = sorted(other for other in others if package(other) not in PACKAGES[package(name)])
     assert not wrong, f"{name} imports {wrong}"
 
 
-@pytest.mark.parametrize("name", [name for name in INNER if room(name) in PARTS and not name.endswith(".__init__")])
+@pytest.mark.parametrize("name", [name for name in INNER if package(name) in PARTS and not name.endswith(".__init__")])
 def test_a_module_imports_only_from_parts_below_it(name):
-    others = {other for other in own_imports(name) if room(other) == room(name) and other not in DOORS}
+    others = {other for other in own_imports(name) if package(other) == package(name) and other not in FOR_USERS}
     later = sorted(other for other in others if not other.endswith("__init__") and rank(other) > rank(name))
     assert not later, f"{name} imports {later}"
 
 
 @pytest.mark.parametrize("name", INNER)
-def test_no_module_imports_a_door(name):
-    assert not own_imports(name) & set(DOORS)
+def test_no_module_imports_a_module_for_users(name):
+    assert not own_imports(name) & set(FOR_USERS)
 
 
-@pytest.mark.parametrize("name", DOORS)
-def test_doors_hold_nothing(name):
+@pytest.mark.parametrize("name", FOR_USERS)
+def test_modules_for_users_contain_only_names(name):
     body = ast.parse(MODULES[name].read_text()).body
     allowed = ast.Import | ast.ImportFrom | ast.Assign | ast.Expr
     assert not [node for node in body if not isinstance(node, allowed)]
@@ -127,5 +127,5 @@ def test_doors_hold_nothing(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_only_the_engine_imports_theano_and_pytensor(name):
-    if room(name) != "engine":
+    if package(name) != "engine":
         assert not {one.split(".")[0] for one in imports(MODULES[name])} & set(ENGINES)

@@ -45,6 +45,13 @@ def test_predictions_do_not_depend_on_the_batches_they_are_made_in(blobs, monkey
     assert classifier.score(X, y) == (whole.argmax(axis=1) == y).mean()
 
 
+def test_predictions_are_of_the_altered_rows_in_their_order(blobs):
+    X, y = blobs
+    classifier = fitted(X, y, n_epochs=1)
+    data = Data(X, y, 30, alter_features=lambda rows: 2 * rows, start=17, shuffle=True, allow_partial_batch=False)
+    np.testing.assert_allclose(classifier.predict_proba(data), classifier.predict_proba(2 * X[17:]), rtol=1e-5)
+
+
 def test_the_same_seed_gives_the_same_network_and_another_another(blobs):
     X, y = blobs
     first, again = fitted(X, y, n_epochs=2), fitted(X, y, n_epochs=2)
