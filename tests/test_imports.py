@@ -32,11 +32,12 @@ PARTS = {
     "ops": ("base", "philox", "in_jax", "matmul", "convolve", "flatten", "activate", "pool", "dropout", "softmax",
             "update", "__init__"),
     "data": ("atomic", "storage", "unpickle", "journal", "reader", "prefetch", "formats", "image_folder", "hdf",
-             "order", "dataset", "loader"),
+             "order", "dataset", "labels", "fingerprint", "loader"),
     "checkpoint": ("registry", "state", "migrations", "first_arignote", "format"),
-    "nnets": ("activations", "schedules", "updates", "objectives", "metrics", "layers", "definitions", "network",
+    "nnets": ("activations", "schedules", "updates", "objectives", "metrics", "layers", "definitions", "classes",
+              "network",
               "onnx_export", "callbacks", "checkpoints", "train.inputs", "train.interrupt", "train.executors.base",
-              "train.executors.local", "train.executors.sharded", "train.executors.ray", "train.state",
+              "train.executors.local", "train.executors.sharded", "train.executors.ray", "train.state", "train.resume",
               "train.executors.choice", "train.loop", "nets"),
 }  # fmt: skip
 # Modules with names for users to import, and nothing else; no other module of the library imports them.

@@ -40,8 +40,27 @@ WRONG = {
     "no batch size": (lambda: fit(batch_size=None), "got no batch_size.*try batch_size=128"),
     "batches larger than the data": (lambda: fit(batch_size=1000), "try batch_size=100"),
     "one-hot labels": (lambda: fit(labels=np.eye(3)[y]), r"try labels.argmax\(axis=1\)"),
-    "labels as text": (lambda: fit(labels=np.array(["a", "b", "c"])[y]), "try np.unique.*which numbers the classes"),
-    "labels from 1": (lambda: fit(labels=y + 1), "got the label 3 in row .*try numbering the classes from 0"),
+    "more classes than the network has": (
+        lambda: fit(labels=np.array(["a", "b", "c", "d"])[np.arange(100) % 4]),
+        "got labels of 4 classes .'a', 'b', 'c', 'd'.*need as many; try n_classes=4",
+    ),
+    "one label too many": (
+        lambda: fit(labels=np.where(np.arange(100) == 7, 3, y)),
+        "got the label 3 in row 7.*try another n_classes",
+    ),
+    "text that the network does not know": (
+        lambda: fit(labels=np.array(["a", "b", "c"])[y]).score(X, np.full(100, "d")),
+        "got the label 'd' in row 0; need one of the classes .*: 'a', 'b', 'c'",
+    ),
+    "numbers for text": (
+        lambda: fit(labels=np.array(["a", "b", "c"])[y]).score(X, y),
+        "got labels that are numbers, such as .*need text: 'a', 'b', 'c'",
+    ),
+    "a missing label": (
+        lambda: fit(labels=np.array(["a", "b", "c", None])[np.where(np.arange(100) == 7, 3, y)]),
+        "got a missing label in row 7",
+    ),
+    "measurements as labels": (lambda: fit(labels=rng.random(100)), "got the label 0.* in row 0; need whole numbers"),
     "too few labels": (lambda: fit(labels=y[:-1]), "got 100 rows of features and 99 of labels.*try checking both"),
     "no rows": (lambda: fit(X[:0], y[:0]), "got no rows"),
     "NaN": (lambda: fit(np.full_like(X, np.nan)), "got nan in row 0.*try numpy.nan_to_num"),

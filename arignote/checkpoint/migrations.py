@@ -22,7 +22,7 @@ def migrate(state: Mapping[str, Any]) -> dict[str, Any]:
     --------
     >>> old = {"state_version": 1, "name": "mine", "trainer": None}
     >>> migrate(old)
-    {'state_version': 2, 'name': 'mine', 'run': None}
+    {'state_version': 3, 'name': 'mine', 'run': None, 'classes': None, 'columns': None}
     """
     version = state.get("state_version")
     if version not in (*MIGRATIONS, VERSION):
@@ -46,5 +46,14 @@ def _from_version_1(state: dict[str, Any]) -> dict[str, Any]:
     return state | {"state_version": 2, "run": run}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}
+def _from_version_2(state: dict[str, Any]) -> dict[str, Any]:
+    """Labels were class numbers, features had no names, and nothing was known of the data."""
+    run = state["run"]
+    if run is not None:
+        sgd = dict(run["sgd"]) | {"pending_rules": {}}
+        run = dict(run) | {"sgd": sgd, "data": {}}
+    return state | {"state_version": 3, "run": run, "classes": None, "columns": None}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1, 2: _from_version_2}
 """Version of a state -> a function that returns it in the next version."""

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass
@@ -58,6 +58,8 @@ class RunState(_PlainState):
         The parameters to resume from, where the network was given the best ones instead.
     callbacks : dict of str to dict
         The state of each callback, by its name.
+    data : dict of str to dict
+        The fingerprint of the data of each split; see :mod:`arignote.data.fingerprint`.
     """
 
     settings: dict[str, Any]
@@ -67,6 +69,7 @@ class RunState(_PlainState):
     best_params: dict[str, np.ndarray] | None
     last_params: dict[str, np.ndarray] | None
     callbacks: dict[str, dict[str, Any]]
+    data: dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -82,6 +85,10 @@ class ModelState(_PlainState):
     seed, dropout_seed : int
     input_shape : tuple of int or None
         Shape of one example; None while the network is not built.
+    classes : list or None
+        The labels of the classes, in order; None if labels are class numbers.
+    columns : list of str or None
+        The names of the features, if the training data had them.
     params : dict of str to array, or None
         All parameters and buffers, by names such as ``fc1.W``.
     run : RunState or None
@@ -93,6 +100,8 @@ class ModelState(_PlainState):
     seed: int
     dropout_seed: int
     input_shape: tuple[int, ...] | None
+    classes: list | None
+    columns: list[str] | None
     params: dict[str, np.ndarray] | None
     run: RunState | None
 

@@ -18,7 +18,7 @@ from arignote.data import formats
 from arignote.data.hdf.reader import HDFReader, read_tables
 from arignote.data.image_folder import ImageFolderReader
 from arignote.data.order import BLOCK_BYTES, BLOCKS_MIXED, GROUP_BYTES, Blocks, Order, Permuted, Unshuffled
-from arignote.data.reader import ArrayReader, PickedReader, Reader
+from arignote.data.reader import ArrayReader, PickedReader, Reader, SparseReader, open_reader, pick
 from arignote.util import checks, streams
 
 HDF_SUFFIXES = frozenset({".h5", ".hdf5", ".hdf", ".he5"})
@@ -159,8 +159,9 @@ class Data:
     @property
     def is_plain(self) -> bool:
         """True if the rows are those of arrays in memory, unaltered: reading them costs next to nothing."""
-        in_memory = all(type(reader) is ArrayReader and reader.in_memory for reader in self._readers)
-        return in_memory and self.alter_features is None and self.alter_labels is None
+        in_memory = all(getattr(reader, "in_memory", False) for reader in self._readers)
+        known = all(type(reader) in (ArrayReader, PickedReader) for reader in self._readers)
+        return in_memory and known and self.alter_features is None and self.alter_labels is None
 
     def batch_size_or(self, batch_size: int | None) -> int:
         """Return this data's own batch size, or else the one given."""
@@ -240,7 +241,7 @@ class Data:
         They are row numbers of all data, also where this is a partition of picked rows.
         """
         rows = self.order(epoch, seed).rows(first, last)
-        return self.features.rows[rows] if isinstance(self.features, PickedReader) else rows
+        return self.features.rows[rows] if isinstance(self.features, PickedReader | SparseReader) else rows
 
 
 class DataWithHoldoutPartitions:
@@ -263,7 +264,8 @@ class DataWithHoldoutPartitions:
         See `Data`.
     stratify : bool, optional
         Hold out the same fraction of each class instead, chosen at random by `seed` (by default 0); within a partition
-        the rows keep their order. For arrays, and other readers with a method `take`; labels are class numbers.
+        the rows keep their order. Where the classes are too small to be divided, or there are several labels a row, the
+        rows are chosen at random from all.
 
     Attributes
     ----------
@@ -334,26 +336,16 @@ def _stratified(
     whole: Data, batch_size: int, valid_frac: float, test_frac: float
 ) -> tuple[Data, Data | None, Data | None]:
     """Cut data into three partitions, each with the same proportions of the classes."""
-    unable = [reader for reader in (whole.features, whole.labels) if not hasattr(reader, "take")]
-    if unable:
-        raise ValueError(
-            f"got stratify=True with a {type(unable[0]).__name__}; need a reader with a method take(rows); "
-            "try arrays, or stratify=False"
-        )
-    labels = np.asarray(whole.labels.take(np.arange(whole.n_rows)))
+    with open_reader(whole.labels) as read:
+        labels = np.asarray(read(0, whole.n_rows))
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.ndim != 1:
-        raise ValueError(
-            f"got stratify=True with labels of shape {labels.shape[1:]}; need one class number for each row"
-        )
-    parts: list[list[np.ndarray]] = [[], [], []]
-    for k, label in enumerate(np.unique(labels)):
-        rows = np.flatnonzero(labels == label)
-        rows = streams.generator(whole.seed or 0, "stratify", k).permutation(rows)
-        n_valid, n_test = round(valid_frac * len(rows)), round(test_frac * len(rows))
-        for part, chosen in zip(parts, np.split(rows, [len(rows) - n_valid - n_test, len(rows) - n_test]), strict=True):
-            part.append(chosen)
-    picked = [np.sort(np.concatenate(part)) for part in parts]
+    picked = _pick_per_class(labels, (valid_frac, test_frac), whole.seed or 0) if labels.ndim == 1 else []
+    if not picked or any(
+        len(rows) == 0 for rows, fraction in zip(picked, (1, valid_frac, test_frac), strict=True) if fraction
+    ):
+        picked = _pick_per_class(
+            np.zeros(len(labels)), (valid_frac, test_frac), whole.seed or 0
+        )  # too few of each class
     for rows, fraction, name in zip(picked, (1.0, valid_frac, test_frac), ("train", "validate", "test"), strict=True):
         if fraction > 0 and not len(rows):
             raise ValueError(
@@ -361,12 +353,22 @@ def _stratified(
                 "try other fractions"
             )
     train, valid, test = (
-        whole.replace(
-            features=PickedReader(whole.features, rows), labels=PickedReader(whole.labels, rows), start=0, stop=None
-        )
+        whole.replace(features=pick(whole.features, rows), labels=pick(whole.labels, rows), start=0, stop=None)
         if len(rows)
         else None
         for rows in picked
     )
     assert train is not None  # or an error was raised above
     return train, valid, test
+
+
+def _pick_per_class(labels: np.ndarray, fractions: tuple[float, float], seed: int) -> list[np.ndarray]:
+    """Return the rows to train, to validate and to test on, in increasing order: the same fractions of each class."""
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for k, label in enumerate(np.unique(labels)):
+        rows = np.flatnonzero(labels == label)
+        rows = streams.generator(seed, "stratify", k).permutation(rows)
+        n_valid, n_test = (round(fraction * len(rows)) for fraction in fractions)
+        for part, chosen in zip(parts, np.split(rows, [len(rows) - n_valid - n_test, len(rows) - n_test]), strict=True):
+            part.append(chosen)
+    return [np.sort(np.concatenate(part)) for part in parts]

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from arignote.data.dataset import Data, own_copy
-from arignote.data.order import Order
+from arignote.data.labels import LabelSummary, iter_labels
+from arignote.data.order import Order, Unshuffled
 from arignote.data.prefetch import Prefetcher
+from arignote.data.reader import Reader
 from arignote.util import checks, streams
 
 CHECKED_ROWS = 8192
@@ -142,24 +144,31 @@ class Loader:
 
     # -- checks ------------------------------------------------------------------------------------------------------
 
-    def check(self) -> None:
+    def check(self) -> dict[str, LabelSummary]:
         """Refuse data that the network cannot be trained on.
 
-        Arrays in memory are checked now, other data as they are read.
+        All labels are checked now, and features that are arrays in memory; others are checked as they are read.
+
+        Returns
+        -------
+        dict of str to LabelSummary
+            The labels of each split, as the network takes them.
 
         Raises
         ------
         ValueError
             The message names the data, and the row if there is one.
         """
+        summaries = {}
         for name, data in self.splits.items():
             try:
-                self._check_split(name, data)
+                summaries[name] = self._check_split(name, data)
             except ValueError as error:
                 called = {"train": "training", "valid": "validation"}.get(name, name)
                 raise ValueError(f"{called} data: {error}") from error
+        return summaries
 
-    def _check_split(self, name: str, data: Data) -> None:
+    def _check_split(self, name: str, data: Data) -> LabelSummary:
         network = self.network
         assert network is not None
         if data.labels is None:
@@ -169,12 +178,16 @@ class Loader:
                 f"got examples of shape {data.shape}; this network was built for {network.example_shape}; "
                 "try other data, or a new network"
             )
+        summary = LabelSummary()
+        for first, labels in iter_labels(data):
+            summary.add(check_rows(network.prepare_labels, labels, data, first, data.labels))
         if data.is_plain:
-            for start in range(data.start, data.stop, CHECKED_ROWS):
-                rows = slice(start, min(start + CHECKED_ROWS, data.stop))
-                require_finite(data.features.array[rows], start)
-                network.prepare_labels(data.labels.array[rows], start)
+            with data.opened(Unshuffled(data.start)) as read:
+                for first in range(0, data.n_rows, CHECKED_ROWS):
+                    features, _ = read(first, min(first + CHECKED_ROWS, data.n_rows))
+                    check_rows(require_finite, features, data, first, data.features)
             self._checked.add(name)
+        return summary
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -201,8 +214,8 @@ class Loader:
     def whole(self, split: str) -> Batch:
         """Return all rows of a static split, ready for the network, in the order in which they are stored."""
         data = self.splits[split]
-        rows = slice(data.start, data.stop)
-        return self._prepared(data.features.array[rows], data.labels.array[rows])
+        with data.opened(Unshuffled(data.start)) as read:
+            return self._prepared(*read(0, data.n_rows))
 
     def read_ahead(self, split: str) -> int:
         """Return how many minibatches to read ahead: 0 where that would save no time."""
@@ -358,6 +371,38 @@ def features_alone(X: Any, batch_size: int) -> Data:
     """Return all rows of features in their order, without labels: what prediction reads."""
     data = X if isinstance(X, Data) else Data(X)
     return evaluated(data).replace(labels=None, alter_labels=None, batch_size=batch_size)
+
+
+def check_rows(check: Callable, rows: Any, data: Data, first: int, source: Reader) -> Any:
+    """Return what ``check(rows, first_row)`` returns; name the row and its source in its error.
+
+    Parameters
+    ----------
+    check : callable
+    rows : array
+        Features or labels.
+    data : Data
+        Where they come from, beginning with position `first` in the order in which they are stored.
+    first : int
+    source : Reader
+    """
+    try:
+        return check(rows, data.start + first)
+    except ValueError as error:
+        where = "" if getattr(source, "in_memory", False) else f"{source}: "
+        numbers = evaluated(data).rows(first, first + len(rows)).tolist()
+        message = error if numbers[0] == data.start + first else _message_by_row(check, rows, numbers, error)
+        raise ValueError(f"{where}{message}") from None
+
+
+def _message_by_row(check: Callable, rows: Any, numbers: Sequence[int], error: ValueError) -> ValueError:
+    """Return the error of the first row that a check refuses, where row numbers do not follow each other."""
+    for i, number in enumerate(numbers):
+        try:
+            check(rows[i : i + 1], number)
+        except ValueError as found:
+            return found
+    return error
 
 
 def require_finite(X: Any, first_row: int = 0) -> None:

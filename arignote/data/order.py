@@ -87,6 +87,7 @@ class Blocks:
 
     def __init__(self, start: int, stop: int, block_rows: int, group_rows: int, seed: int, epoch: int):
         self._seed, self._epoch = seed, epoch
+        self.block_rows, self.group_rows = block_rows, group_rows
         numbers = np.arange(start // block_rows, -(-stop // block_rows))
         numbers = streams.generator(seed, "shuffle", epoch).permutation(numbers)
         self._firsts = np.maximum(numbers * block_rows, start)

@@ -264,9 +264,85 @@ class PickedReader(Reader):
         for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
             yield self.reader.take(self.rows[first:last])
 
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[int, int], np.ndarray]]:
+        """Provide a function ``read(first, last)``."""
+        yield lambda first, last: self.reader.take(self.rows[first:last])
+
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return rows by their numbers among those picked."""
         return self.reader.take(self.rows[rows])
 
+    @property
+    def in_memory(self) -> bool:
+        """True if the reader's rows are in memory."""
+        return getattr(self.reader, "in_memory", False)
+
     def __str__(self) -> str:
         return str(self.reader)
+
+
+class SparseReader(Reader):
+    """Some rows, in increasing order, of a reader that reads rows in sequence, such as one of a file.
+
+    The rows between those wanted are read and left out.
+
+    Parameters
+    ----------
+    reader : Reader
+    rows : int array
+        Their numbers, increasing.
+
+    Examples
+    --------
+    >>> list(SparseReader(ArrayReader([10, 11, 12, 13]), np.array([0, 3])).iter_epoch(2))
+    [array([10, 13])]
+    """
+
+    def __init__(self, reader: Any, rows: np.ndarray):
+        self.reader, self.rows = reader, rows
+        self.n_rows, self.shape = len(rows), reader.shape
+        if hasattr(reader, "dtype"):
+            self.dtype = reader.dtype
+        if hasattr(reader, "block_rows"):
+            self.block_rows = max(1, reader.block_rows * self.n_rows // reader.n_rows)
+
+    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+        with self.opened() as read:
+            for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
+                yield read(first, last)
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[int, int], np.ndarray]]:
+        """Provide a function ``read(first, last)``."""
+        with open_reader(self.reader) as read_all:
+
+            def read(first: int, last: int) -> np.ndarray:
+                wanted = self.rows[first:last]
+                start = int(wanted[0])
+                return np.asarray(read_all(start, int(wanted[-1]) + 1))[wanted - start]
+
+            yield read
+
+    def __str__(self) -> str:
+        return str(self.reader)
+
+
+def pick(reader: Any, rows: np.ndarray) -> Reader:
+    """Return a reader of some rows of another, given by their numbers in increasing order."""
+    return PickedReader(reader, rows) if hasattr(reader, "take") else SparseReader(reader, rows)
+
+
+def is_random_access(reader: Any) -> bool:
+    """Return True if rows anywhere can be read fast: one by one, or in blocks as from a file."""
+    return hasattr(reader, "take") or hasattr(reader, "block_rows")
+
+
+def read_sample(reader: Any, rows: np.ndarray) -> np.ndarray:
+    """Return rows of a reader, given by their numbers in increasing order; of a slow one, as many of its first rows."""
+    if hasattr(reader, "take"):
+        return np.asarray(reader.take(rows))
+    with open_reader(reader) as read:
+        if not is_random_access(reader):
+            return np.asarray(read(int(rows[0]), int(rows[0]) + len(rows)))
+        return np.concatenate([np.asarray(read(row, row + 1)) for row in rows.tolist()])

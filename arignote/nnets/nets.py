@@ -1,7 +1,6 @@
 """The classifier, and shortcuts to the definitions of common networks."""
 
 import logging
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -10,20 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from arignote.checkpoint.format import checkpoint_read
+from arignote.checkpoint.format import checkpoint_path, checkpoint_read
 from arignote.checkpoint.migrations import migrate
 from arignote.checkpoint.state import ModelState
-from arignote.data import atomic
+from arignote.data import atomic, storage
 from arignote.data.dataset import Data
+from arignote.data.fingerprint import fingerprint
 from arignote.data.formats import arrays
+from arignote.data.labels import summarize
 from arignote.data.loader import Loader, features_alone
 from arignote.nnets import definitions, onnx_export
 from arignote.nnets.callbacks import Callback, CallbackList, ProgressBar, ValidationLog
 from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter, as_checkpoint
+from arignote.nnets.classes import describe_classes, find_classes, is_text
 from arignote.nnets.layers import Layer
 from arignote.nnets.network import Network
 from arignote.nnets.schedules import Rule
 from arignote.nnets.train import inputs
+from arignote.nnets.train import resume as resuming
 from arignote.nnets.train.executors.choice import open_executor
 from arignote.nnets.train.executors.local import LocalExecutor
 from arignote.nnets.train.executors.ray import Cluster, as_cluster
@@ -41,6 +44,8 @@ OF_SGD = {
     "sgd_max_grad_norm": "max_grad_norm",
 }  # fmt: skip
 """The arguments of `fit` that define the optimizer, and their names as arguments of `SGD`."""
+ORDERS = {None: None, True: inputs.SHUFFLED, False: inputs.STORED}
+"""The argument `shuffle` of `fit`, and the order of rows."""
 
 
 class NNClassifier:
@@ -112,6 +117,8 @@ class NNClassifier:
         self.trainer: Trainer | None = None
         self._network: Network | None = None
         self._stored_network = stored_network
+        given = {"rng": random_state if rng is None else rng, "theano_rng": theano_rng, "batch_size": batch_size}
+        self._chosen = {what: value for what, value in given.items() if isinstance(value, int | np.integer)}
         if isinstance(n_in, int | np.integer):
             n_in = (int(n_in),)
         shape = definitions.known_shape(self.layer_defs) if n_in is None else n_in
@@ -120,10 +127,12 @@ class NNClassifier:
 
     # -- the network -------------------------------------------------------------------------------------------------
 
-    def _build(self, shape: Sequence[int], stored: Mapping[str, np.ndarray] | None = None) -> None:
-        """Build the network for examples of one shape, from stored parameters if there are any."""
+    def _build(
+        self, shape: Sequence[int], stored: Mapping[str, np.ndarray] | None = None, classes: Sequence | None = None
+    ) -> None:
+        """Build the network for examples of one shape, from stored parameters and classes if there are any."""
         shape = tuple(checks.whole_number(n, "n_in") for n in shape)
-        self._network = Network(self.layer_defs, shape, self.seed, self.dropout_seed, stored)
+        self._network = Network(self.layer_defs, shape, self.seed, self.dropout_seed, stored, classes)
         if self._stored_network is not None:
             self.set_trainable_params(self._stored_network)
 
@@ -136,6 +145,30 @@ class NNClassifier:
                 "try NNClassifier(..., n_in=784)"
             )
         return self._network
+
+    @property
+    def built(self) -> bool:
+        """True once the shape of the data is known."""
+        return self._network is not None
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels of the classes, in the order of the columns of `predict_proba`: shape (n_classes,)."""
+        classes = self.network.classes
+        return np.arange(self.network.output_layer.n_classes) if classes is None else classes
+
+    @property
+    def weights(self) -> str:
+        """Which parameters the network has, in words: those with the best validation loss, or the last ones."""
+        trainer = self.trainer
+        if trainer is None:
+            return "initial parameters"
+        progress = trainer.progress
+        if trainer.last_params is not None:
+            best = f"{progress.best_loss:.4g}"
+            return f"the parameters of epoch {progress.best_epoch:g}, with the best validation loss, {best}"
+        within = f", minibatch {progress.batch}" if progress.batch else ""
+        return f"the last parameters, after epoch {progress.epoch}{within}"
 
     @property
     def layers_train(self) -> list[Layer]:
@@ -286,12 +319,19 @@ class NNClassifier:
         progress: bool | None = None,
         shards: int | None = None,
         workers: int | Cluster | None = None,
+        shuffle: bool | None = None,
+        resume: bool = False,
+        change: Sequence[str] | str = (),
+        data_check: bool | str = True,
+        best: bool = True,
+        interrupt: str = "stop",
     ) -> "NNClassifier":
         """Train, or resume training.
 
         A classifier that was trained before, in this program or in the one that wrote its checkpoint, resumes where it
         stopped. Then data, augmentation, callbacks and checkpoint must be given again, `n_epochs` can be, and
-        everything else stays as it was; a warning reports an argument that differs from what is stored.
+        everything else stays as it was; a warning lists the arguments that differ from what is stored. With
+        ``resume=True``, a new classifier resumes the training of its checkpoint, if there is one.
 
         Ctrl-C stops early and leaves a usable network. SIGTERM writes the checkpoint and ends the program as SIGTERM
         does, unless the program handles it.
@@ -301,13 +341,15 @@ class NNClassifier:
         X : array, tuple, Data, DataWithHoldoutPartitions or file name
             Training data: features of shape (n_examples, ...); or a pair (features, labels); or
             :class:`~arignote.data.readers.Data`; or partitions, which hold validation and test data too; or the name of
-            an HDF5, .csv or pickle file of features and labels, or of a folder with a folder of images for each class
-            (whose images are shuffled each epoch).
+            an HDF5, .csv or pickle file of features and labels, or of a folder with a folder of images for each class.
+            Rows are shuffled in each epoch; `Data` and partitions keep the order that they were made with.
         y : array, optional
-            Labels, whole numbers from 0, one a row, if they are not inside `X`.
+            Labels, one for each row, if they are not inside `X`: class numbers from 0, or text, truth values or other
+            whole numbers, which become `classes_`.
         valid, test : tuple, Data, file name or float, optional
-            Data for validation and testing, as a pair (features, labels), or, if `X` and `y` are arrays, the fraction
-            in [0, 1) of rows to hold out.
+            Data for validation and testing, as a pair (features, labels), or, unless `X` is `Data`, the fraction in
+            [0, 1) of the rows to hold out: the same fraction of each class, chosen at random by the seed. Without
+            shuffling, the last rows.
         n_epochs : int
             Train until this many epochs are done in all.
         batch_size : int
@@ -320,8 +362,7 @@ class NNClassifier:
         checkpoint : str, Path or Checkpoint, optional
             ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` after each epoch, from time to time within
             it, and on a request to stop; and to ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss.
-            Addresses that fsspec supports, such as ``s3://bucket/run/mnist``, work too. With a checkpoint, the network
-            has the parameters with the best validation loss at the end. A
+            Addresses that fsspec supports, such as ``s3://bucket/run/mnist``, work too. A
             :class:`~arignote.nnets.checkpoints.Checkpoint` has the name and all details.
         sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"}, optional
             By default "adadelta".
@@ -359,6 +400,22 @@ class NNClassifier:
         workers : int or Cluster, optional
             Compute the shards in this many processes, on this machine or on a Ray cluster:
             :class:`~arignote.cluster.Cluster`. The result does not depend on their number.
+        shuffle : bool, optional
+            Train on the rows of arrays, tables, files and folders in a new random order in each epoch (True, the
+            default), or in the order in which they are stored. Readers that can only read in sequence are not shuffled
+            by default.
+        resume : bool, optional
+            Resume the training stored in the checkpoint if there is one, and begin otherwise; by default False.
+        change : list of {"lr_rule", "momentum_rule"}, optional
+            Arguments that are meant to replace the stored ones on resuming, from the next validation on.
+        data_check : bool or "warn", optional
+            Refuse to resume on other data than the training was stopped on (True, the default); "warn" or False
+            continues with them.
+        best : bool, optional
+            At the end, the network has the parameters with the best validation loss, if there are validation data
+            (True, the default), or the last ones.
+        interrupt : {"stop", "raise"}, optional
+            What Ctrl-C does once everything is saved: `fit` returns ("stop", the default), or raises KeyboardInterrupt.
 
         Returns
         -------
@@ -375,6 +432,9 @@ class NNClassifier:
             With status 143, after a SIGTERM that the program does not handle itself.
         """
         netlog.ensure_visible()
+        checks.choice(interrupt, ("stop", "raise"), "interrupt")
+        if not isinstance(data_check, bool) and data_check != "warn":
+            raise ValueError(f'got data_check={data_check!r}; need True, "warn" or False; try data_check="warn"')
         keep_all = checkpoint.keep_all if isinstance(checkpoint, Checkpoint) else None
         if checkpoint is not None:
             checkpoint = as_checkpoint(
@@ -382,21 +442,32 @@ class NNClassifier:
                 spot_notice=spot_notice,
             )  # fmt: skip
             spot_notice = checkpoint.spot_notice
-        stored_size = self.trainer.settings.batch_size if self.trainer else self.batch_size
-        data = inputs.gather(X, y, valid, test, stored_size or batch_size)
-        if self._network is None:
-            self._build(data.train.shape)
+        if resume:
+            self._resume_from(checkpoint)
+        stored = None if self.trainer is None else self.trainer.settings
+        order = ORDERS[shuffle] if stored is None else stored.order
+        size = stored.batch_size if stored else self.batch_size if batch_size is None else batch_size
+        data = inputs.gather(X, y, valid, test, size, order, self.seed)
+        if shuffle is not None and data.order == inputs.OWN:
+            raise TypeError(
+                f"got shuffle={shuffle} together with Data, which has an order of its own; need one or the other; "
+                f"try Data(..., shuffle={shuffle})"
+            )
         given = {
             "n_epochs": n_epochs, "batch_size": batch_size or data.train.batch_size, "sgd_type": sgd_type,
             "lr_rule": lr_rule, "momentum_rule": momentum_rule, "sgd_max_grad_norm": sgd_max_grad_norm,
             "train_loss": train_loss, "valid_loss": valid_loss,
             "test_loss": [test_loss] if isinstance(test_loss, str) else test_loss and list(test_loss),
             "validation_frequency": validation_frequency, "validate_on_train": validate_on_train,
-            "checkpoint_all": checkpoint_all, "extra_metadata": extra_metadata, "shards": shards,
+            "checkpoint_all": checkpoint_all, "extra_metadata": extra_metadata, "shards": shards, "shuffle": shuffle,
         }  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}
+        change = resuming.check_change(change, given)
+        if self._network is None:
+            self._build(data.train.shape)
+        self._find_classes(data.train)
         cluster = None if workers is None else as_cluster(workers)
-        trainer = self.trainer or self._new_trainer(given, cluster)
+        trainer = self.trainer or self._new_trainer(given, data.order, cluster)
         if cluster is not None:
             cluster.require_fitting(trainer.settings)
         data.require_fitting(trainer.settings.batch_size)
@@ -404,7 +475,11 @@ class NNClassifier:
             data.splits(trainer.settings.validate_on_train), trainer.settings.batch_size, self.seed, self.network,
             augmentation, checks.whole_number(prefetch, "prefetch", least=0),
         )  # fmt: skip
-        loader.check()
+        labels = loader.check()
+        fingerprints = {
+            name: fingerprint(loader.splits[name], labels[name].checksum) for name in resuming.SPLITS if name in labels
+        }
+        resuming.check_data(trainer.data, fingerprints, data_check, trainer.position)
         trainer.require_fitting(loader)
         bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
         own = [callbacks] if isinstance(callbacks, Callback) else callbacks
@@ -415,58 +490,77 @@ class NNClassifier:
             writer = CheckpointWriter(checkpoint, trainer.settings.extra_metadata)
             if self.trainer is None:
                 writer.warn_of_replacing()
-        if self.trainer is not None:
-            self._resume(self.trainer, given)
+        used = resuming.describe_function(augmentation)
+        if self.trainer is None:
+            inputs.warn_of_order(data, labels, self.classes_)
+        else:
+            self._resume(self.trainer, given, change, used)
+        trainer.settings.augmentation, trainer.data = used, fingerprints
         if keep_all is not None:
             trainer.settings.checkpoint_all = keep_all
         self.trainer = trainer
-        logger.info("%s\n  trained by %s", self, trainer.sgd)
         executor = partial(open_executor, trainer, loader, cluster)
-        Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice).train()
+        Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice, best, interrupt == "raise").train()
         return self
 
-    def _new_trainer(self, given: Mapping[str, Any], cluster: Cluster | None) -> Trainer:
+    def _resume_from(self, checkpoint: Checkpoint | None) -> None:
+        """Become the classifier in a checkpoint, if there is one; refuse another network."""
+        if checkpoint is None:
+            raise TypeError(
+                "got resume=True without a checkpoint; need one to resume from; try fit(..., checkpoint='runs/mine')"
+            )
+        path = checkpoint_path(checkpoint.name)
+        if self.trainer is not None or not storage.exists(path):
+            return
+        stored = checkpoint_read(checkpoint.name)
+        resuming.require_same_network(self, stored)
+        logger.info("Resuming from %s.", path)
+        vars(self).update(vars(stored) | {"_chosen": self._chosen})
+
+    def _find_classes(self, train: Data) -> None:
+        """Note which classes the labels stand for, unless that is known."""
+        network = self.network
+        if not network.output_layer.has_classes or train.labels is None:
+            return
+        if self.trainer is not None and network.classes is not None:
+            return
+        classes = find_classes(summarize(train), network.output_layer.n_classes)
+        # In earlier versions the labels of a folder of images were the numbers of its classes, in the same order.
+        if self.trainer is None or (classes is not None and is_text(classes)):
+            network.classes = classes
+            if classes is not None:
+                logger.info("Classes: %s.", describe_classes(classes))
+
+    def _new_trainer(self, given: Mapping[str, Any], order: str, cluster: Cluster | None) -> Trainer:
         """Return a training run with the settings given to `fit`, after checking them."""
         if "n_epochs" not in given:
             raise ValueError("got no n_epochs; need the number of epochs to train; try n_epochs=50")
         output = self.network.output_layer
         defaults = {
             "batch_size": self.batch_size,
+            "order": order,
             "train_loss": output.trainable_losses()[0],
             "valid_loss": output.trainable_losses()[0],
             "test_loss": list(output.default_test_losses),
             "shards": 1 if cluster is None else SHARDS,
             "shard_threads": 1 if cluster is None else cluster.threads,
         }
-        settings = defaults | {name: value for name, value in given.items() if name not in OF_SGD}
+        settings = defaults | {name: value for name, value in given.items() if name not in (*OF_SGD, "shuffle")}
         settings["extra_metadata"] = dict(settings.get("extra_metadata", {}))
         sgd = SGD(**{OF_SGD[name]: value for name, value in given.items() if name in OF_SGD})
         checked = Settings(**settings)
         checked.check(self.network)
         return Trainer(self.network, checked, sgd, self.seed)
 
-    def _resume(self, trainer: Trainer, given: Mapping[str, Any]) -> None:
-        """Change what may change when training is resumed, and warn of what may not."""
-        settings, sgd = trainer.settings, trainer.sgd
+    def _resume(self, trainer: Trainer, given: Mapping[str, Any], change: Sequence[str], augmentation: str) -> None:
+        """Change what may change when training is resumed, and warn of what differs and stays."""
+        stored = {"rng": self.seed, "theano_rng": self.dropout_seed, "batch_size": trainer.settings.batch_size}
         if "n_epochs" in given:
-            settings.n_epochs = checks.whole_number(given["n_epochs"], "n_epochs")
-        stored = vars(settings) | {
-            "sgd_type": sgd.sgd_type, "sgd_max_grad_norm": sgd.max_grad_norm,
-            "lr_rule": sgd.lr_rule.definition(), "momentum_rule": sgd.momentum_rule.definition(),
-        }  # fmt: skip
-        for name, value in given.items():
-            value = Rule.read(value, name).definition() if name in ("lr_rule", "momentum_rule") else value
-            if not _equal(value, stored[name]):
-                warnings.warn(
-                    f"got {name}={value!r} to resume a training run that has {stored[name]!r}, which stays; "
-                    "try a new NNClassifier and set_trainable_params to start over",
-                    stacklevel=3,
-                )
-        if trainer.finished:
-            logger.warning(
-                "All %d epochs are done; try fit(..., n_epochs=%d) to continue.",
-                settings.n_epochs, 2 * settings.n_epochs,
-            )  # fmt: skip
+            trainer.settings.n_epochs = checks.whole_number(given["n_epochs"], "n_epochs")
+        chosen = {name: (value, stored[name]) for name, value in self._chosen.items() if name not in given}
+        resuming.compare_settings(trainer, given, chosen, change)
+        resuming.compare_augmentation(trainer.settings.augmentation, augmentation)
+        resuming.change_rules(trainer, given, change)
 
     # -- prediction --------------------------------------------------------------------------------------------------
 
@@ -486,8 +580,20 @@ class NNClassifier:
             return np.concatenate(list(executor.predict(loader.refs("predict"))))
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of each row, int64 of shape (n,); or 0 and 1 for each label of several."""
-        return self.network.output_layer.decide(self.predict_proba(X))
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : array, Reader, Data or file name, n rows
+
+        Returns
+        -------
+        array of shape (n,)
+            Labels as in `classes_`: class numbers, int64, if the network was trained on these. With a
+            `MultilabelOutputLayer`, 0 and 1 for each label, of shape (n, n_classes).
+        """
+        found = self.network.output_layer.decide(self.predict_proba(X))
+        return found if self.network.classes is None else self.network.classes[found]
 
     def score(self, X: Any, y: Any) -> float:
         """Return the fraction of rows, in [0, 1], that are classified correctly."""
@@ -496,7 +602,7 @@ class NNClassifier:
         data = Data(X, y)  # checks that there are as many labels as rows
         labels = np.concatenate([labels for labels, _ in Data(data.labels).iter_epoch(batch_size=PREDICT_ROWS)])
         output = self.network.output_layer
-        return output.score(self.predict(X), output.prepare_labels(labels))
+        return output.score(output.decide(self.predict_proba(X)), self.network.prepare_labels(labels))
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -519,6 +625,8 @@ class NNClassifier:
             seed=self.seed,
             dropout_seed=self.dropout_seed,
             input_shape=None if network is None else network.input_layer.input_shape,
+            classes=None if network is None or network.classes is None else network.classes.tolist(),
+            columns=None,
             params=None if network is None else network.get_values(),
             run=None,
         )
@@ -533,8 +641,9 @@ class NNClassifier:
         self.trainer = None
         self._network = None
         self._stored_network = None
+        self._chosen = {}
         if stored.input_shape is not None:
-            self._build(stored.input_shape, dict(stored.params or {}))
+            self._build(stored.input_shape, dict(stored.params or {}), stored.classes)
         if stored.run is not None:
             self.trainer = Trainer.from_state(stored.run, self.network, self.seed)
 
@@ -544,15 +653,6 @@ class NNClassifier:
         new = cls.__new__(cls)
         new.__setstate__(state)
         return new
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Return True if two settings are equal; metadata can contain arrays, whose comparison has no truth value."""
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return np.array_equal(one, other)
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return set(one) == set(other) and all(_equal(one[key], other[key]) for key in one)
-    return bool(one == other)
 
 
 def _table_row(layer: Layer) -> str:

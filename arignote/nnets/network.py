@@ -11,6 +11,7 @@ from arignote import engine
 from arignote.engine import tensor
 from arignote.native import memory
 from arignote.nnets import definitions
+from arignote.nnets.classes import encode
 from arignote.nnets.layers import InputLayer, Layer, OutputLayer
 from arignote.nnets.layers.base import BuildContext, ParamTags
 from arignote.nnets.updates import SGD
@@ -32,6 +33,8 @@ class Network:
         Seeds of the initial weights and of dropout.
     stored : dict of str to array, optional
         All parameters and buffers, to use instead of initial ones.
+    classes : sequence, optional
+        The labels of the classes, in order; by default labels are class numbers.
 
     Attributes
     ----------
@@ -54,7 +57,9 @@ class Network:
         seed: int,
         dropout_seed: int,
         stored: Mapping[str, np.ndarray] | None = None,
+        classes: Sequence | None = None,
     ):
+        self.classes = None if classes is None else np.array(classes)
         self.layer_defs, self.seed, self.dropout_seed = layer_defs, seed, dropout_seed
         self._functions: dict[tuple, Any] = {}
         self.position = tensor.lvector("position")
@@ -96,6 +101,7 @@ class Network:
             "seed": self.seed,
             "dropout_seed": self.dropout_seed,
             "stored": self.get_values(),
+            "classes": None if self.classes is None else self.classes.tolist(),
         }
 
     # -- parameters --------------------------------------------------------------------------------------------------
@@ -221,6 +227,8 @@ class Network:
 
     def prepare_labels(self, labels: np.ndarray, first_row: int = 0) -> np.ndarray:
         """Return labels as the network takes them, or refuse them, naming a row counted from `first_row`."""
+        if self.classes is not None:
+            labels = encode(labels, self.classes, first_row)
         return self.output_layer.prepare_labels(labels, first_row)
 
     # -- compiled functions ------------------------------------------------------------------------------------------

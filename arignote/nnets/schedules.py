@@ -117,6 +117,17 @@ class Rule:
             self.waited = 0
         return self.value
 
+    def taking_over(self, earlier: "Rule", epoch: float) -> "Rule":
+        """Return a rule with this definition that takes over from another one after so many epochs.
+
+        It starts with its initial value, knows the best loss so far, and leaves out those epochs of its schedule that
+        are over.
+        """
+        new = Rule(**self.definition())
+        new.best, new.n_validations = earlier.best, earlier.n_validations
+        new.n_scheduled = sum(entry <= epoch for entry in new.schedule)
+        return new
+
     def _is_due(self, epoch: float) -> bool:
         if self.rule in ("const", "constant"):
             return False

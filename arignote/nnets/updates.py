@@ -127,6 +127,8 @@ class SGD:
         The arrays of the update rule, under names such as ``velocity fc1.W``.
     n_updates : int
         How many updates were made.
+    pending_rules : dict of str to Rule
+        Schedules that replace "lr_rule" or "momentum_rule" at the next validation.
     """
 
     def __init__(
@@ -146,6 +148,7 @@ class SGD:
             self.max_grad_norm = checks.number(max_grad_norm, "sgd_max_grad_norm", least=1e-12)
         self.arrays: dict[str, Any] = {}
         self.n_updates = 0
+        self.pending_rules: dict[str, Rule] = {}
         self.rate = tensor.scalar("learning_rate", dtype=engine.float_type())
         self.momentum = tensor.scalar("momentum", dtype=engine.float_type())
         self.time = tensor.scalar("time", dtype=engine.float_type())
@@ -221,9 +224,16 @@ class SGD:
         return self.arrays[full_name]
 
     def validated(self, loss: float, epoch: float) -> None:
-        """Update both schedules after a validation."""
+        """Update both schedules after a validation; pending ones take over."""
         self.lr_rule.update(loss, epoch)
         self.momentum_rule.update(loss, epoch)
+        self.replace_rules(epoch)
+
+    def replace_rules(self, epoch: float) -> None:
+        """Let pending schedules take over after so many epochs. They know the best loss so far."""
+        for name, rule in self.pending_rules.items():
+            setattr(self, name, rule.taking_over(getattr(self, name), epoch))
+        self.pending_rules = {}
 
     def get_state(self) -> dict[str, Any]:
         """Return rules, counters and arrays as plain data."""
@@ -233,6 +243,7 @@ class SGD:
             "momentum_rule": self.momentum_rule.get_state(),
             "max_grad_norm": self.max_grad_norm,
             "n_updates": self.n_updates,
+            "pending_rules": {name: rule.definition() for name, rule in self.pending_rules.items()},
             "arrays": {name: variable.get_value() for name, variable in self.arrays.items()},
         }
 
@@ -243,6 +254,7 @@ class SGD:
         new.lr_rule = Rule.from_state(state["lr_rule"])
         new.momentum_rule = Rule.from_state(state["momentum_rule"])
         new.n_updates = state["n_updates"]
+        new.pending_rules = {name: Rule.read(rule, name) for name, rule in state["pending_rules"].items()}
         new.arrays = {name: engine.shared(value, name=name) for name, value in state["arrays"].items()}
         return new
 

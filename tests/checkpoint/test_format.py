@@ -153,7 +153,7 @@ def forged(state_change):
         (lambda s: s | {"input_shape": [10**12]}, r"fc1.W of shape \(5, 8\).*need \(1000000000000, 8\)"),
         (lambda s: with_array(s, "velocity fc1.W", np.zeros((5, 9))), r"fc1.W of shape \(5, 9\).*need \(5, 8\)"),
         (lambda s: with_array(s, "velocity fc7.W", np.zeros((5, 8))), "got the parameter 'fc7.W'"),
-        (lambda s: s | {"state_version": 99}, "got a state of version 99; need version 2 or an .*try a newer Arignote"),
+        (lambda s: s | {"state_version": 99}, "got a state of version 99; need version 3 or an .*try a newer Arignote"),
         (lambda s: {}, "got a state of version None"),
         (lambda s: s | {"run": {"settings": {}}}, "cannot be restored"),
         (lambda s: 5, "cannot be restored"),

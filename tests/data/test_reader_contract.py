@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import arignote.data
-from arignote.data.reader import ArrayReader, PickedReader, Reader
+from arignote.data.reader import ArrayReader, PickedReader, Reader, SparseReader
 from arignote.data.readers import Data, HDFReader, ImageFolderReader
 from tests.data.hdf.old_pandas import write_panel
 
@@ -76,10 +76,19 @@ def picked(folder):
     return PickedReader(ArrayReader(np.arange(60)), rows), rows
 
 
+def sparse(folder):
+    images = rng.integers(256, size=(N + 23, 3, 4, 5)).astype("uint8")
+    with h5py.File(folder / "x.h5", "w") as file:
+        file.create_dataset("x", data=images, chunks=(5, 3, 2, 5))
+    rows = np.sort(rng.permutation(len(images))[:N])
+    return SparseReader(HDFReader(folder / "x.h5"), rows), images[rows]
+
+
 READERS = {
     "array": (ArrayReader, lambda folder: (ArrayReader(IMAGES), IMAGES)),
     "memmap": (ArrayReader, memmap),
     "picked": (PickedReader, picked),
+    "sparse": (SparseReader, sparse),
     "dataset": (HDFReader, hdf_dataset),
     "color": (HDFReader, hdf_color),
     "frame": (HDFReader, hdf_frame),
@@ -133,7 +142,9 @@ def test_the_same_from_every_batch_on_after_a_restore(case, shuffle):
     labels = np.concatenate([y for _, y in whole])
     assert sorted(labels.tolist()) == list(range(2, N))
     assert (labels.tolist() == list(range(2, N))) != shuffle
-    numbers = reader.rows[labels] if isinstance(reader, PickedReader) else labels  # as the user counts the rows
+    numbers = (
+        reader.rows[labels] if isinstance(reader, PickedReader | SparseReader) else labels
+    )  # as the user counts the rows
     assert source.rows(0, N - 2, epoch=1, seed=3).tolist() == numbers.tolist()
     restored = pickle.loads(pickle.dumps(source))
     for first in range(len(whole) + 1):

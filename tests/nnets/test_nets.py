@@ -251,8 +251,8 @@ def with_value(X, row, value):
         (lambda X, y: {"y": np.where(np.arange(240) == 7, 3, y)}, "training data: got the label 3 in row 7"),
         (lambda X, y: {"y": np.where(np.arange(240) == 7, -1, y)}, "got the label -1 in row 7"),
         (lambda X, y: {"y": y + 0.5}, "got the label .*5 in row 0"),
-        (lambda X, y: {"y": np.where(np.arange(240) == 9, np.nan, y)}, "got the label nan in row 9"),
-        (lambda X, y: {"y": np.array(["a", "b", "c"])[y]}, "got labels of dtype <U1; need numbers; try np.unique"),
+        (lambda X, y: {"y": np.where(np.arange(240) == 9, np.nan, y)}, "got a missing label in row 9"),
+        (lambda X, y: {"y": np.array(list("abcd"))[np.arange(240) % 4]}, "got labels of 4 classes .'a', .*n_classes=4"),
         (lambda X, y: {"y": np.eye(3)[y]}, r"got labels of shape \(240, 3\).*one-hot"),
         (lambda X, y: {"y": None}, "got no labels; need one for each row"),
         (lambda X, y: {"X": Data(X), "y": None}, "training data: got no labels"),
@@ -267,7 +267,14 @@ def with_value(X, row, value):
         (lambda X, y: {"batch_size": 0}, "batch_size=0; need a whole number"),
         (lambda X, y: {"n_epochs": None}, "got no n_epochs"),
         (lambda X, y: {"n_epochs": -1}, "got n_epochs=-1"),
-        (lambda X, y: {"valid": 0.9, "test": 0.5}, "got valid_frac=0.9 and test_frac=0.5 of 10 batches"),
+        (lambda X, y: {"valid": 0.9, "test": 0.5}, "got valid_frac=0.9 and test_frac=0.5 of 240 rows"),
+        (lambda X, y: {"valid": 0.9, "test": 0.5, "shuffle": False}, "got valid=0.9 and test=0.5 of 240 rows"),
+        (lambda X, y: {"X": Data(X, y), "y": None, "shuffle": True}, "got shuffle=True together with Data"),
+        (lambda X, y: {"resume": True}, "got resume=True without a checkpoint"),
+        (lambda X, y: {"change": ["sgd_type"], "sgd_type": "adam"}, "need arguments that may change while a training"),
+        (lambda X, y: {"change": "momentum_rule"}, "got change=.* without momentum_rule"),
+        (lambda X, y: {"interrupt": "ignore"}, "got interrupt 'ignore'"),
+        (lambda X, y: {"data_check": "yes"}, "got data_check='yes'"),
         (lambda X, y: {"valid": 1.0}, "got valid=1.0; need .* less than 1"),
         (lambda X, y: {"valid": [1, 2, 3]}, "got valid=.*need a tuple"),
         (lambda X, y: {"X": Data(X, y), "y": None, "valid": 0.2}, "got valid=0.2; need a tuple"),
@@ -394,8 +401,8 @@ def test_pickles_during_training_and_goes_on(blobs):
     classifier.fit(Spy(), y, **arguments)
     assert len(pickled) == 8
     for pickle_ in pickled:
-        again = pickle.loads(pickle_).fit(X, y, **arguments)
-        assert_same_training(again, classifier)
+        again = pickle.loads(pickle_).fit(X, y, data_check=False, **arguments)
+        assert_same_training(again, classifier, same_data=False)
 
 
 def test_copies(blobs):
@@ -420,7 +427,7 @@ def test_state_is_plain_data(blobs):
 def test_going_on_keeps_what_was_stored_and_says_so(blobs):
     X, y = blobs
     classifier = fitted(X, y, n_epochs=1)
-    with pytest.warns(UserWarning, match="got sgd_type='sgd' to resume a training run that has 'adam', which stays"):
+    with pytest.warns(UserWarning, match=r"keeps its own: sgd_type='sgd' \(stored: 'adam'\);"):
         classifier.fit(X, y, n_epochs=2, sgd_type="sgd")
     assert classifier.trainer.sgd.sgd_type == "adam"
     assert classifier.trainer.progress.epoch == 2
@@ -460,7 +467,7 @@ def test_resuming_with_a_default_that_the_training_does_not_have_warns(name, blo
     classifier = NNClassifier(with_squares, rng=1, batch_size=60)
     classifier.fit(X, y, valid=(X, y), n_epochs=1, **{name: BEGUN_WITH[name]})
     default = DEFAULTS[name]
-    with pytest.warns(UserWarning, match=rf"got {name}=.*{re.escape(repr(BEGUN_WITH[name]))}.* stays"):
+    with pytest.warns(UserWarning, match=rf"{name}=.*stored: {re.escape(repr(BEGUN_WITH[name]))}"):
         classifier.fit(X, y, valid=(X, y), n_epochs=2, **{name: default})
 
 
@@ -479,9 +486,11 @@ def test_resuming_with_what_the_training_has_warns_of_nothing(name, blobs, with_
 def test_all_epochs_done_is_said(blobs, caplog):
     classifier = fitted(*blobs, n_epochs=1)
     before = classifier.network.get_values()
-    with caplog.at_level("WARNING"):
+    with caplog.at_level("INFO", "arignote"), pytest.warns(UserWarning) as told:
         classifier.fit(*blobs)
-    assert "All 1 epochs are done" in caplog.text
+    assert all(way in str(told[0].message) for way in ("n_epochs=2", "a new NNClassifier", "set_trainable_params"))
+    assert told[0].filename == __file__
+    assert "Compiling" not in caplog.text
     assert_same(before, classifier.network.get_values())
 
 
@@ -538,5 +547,5 @@ def test_metadata_with_arrays_can_be_given_again(blobs):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         classifier.fit(*blobs, n_epochs=2, extra_metadata={"mean": np.arange(3)})
-    with pytest.warns(UserWarning, match="got extra_metadata="):
+    with pytest.warns(UserWarning, match="extra_metadata="):
         classifier.fit(*blobs, n_epochs=3, extra_metadata={"mean": np.arange(4)})

@@ -1,15 +1,17 @@
 """A small training run with everything that a resume must keep; started by the tests in processes of its own.
 
 ``python -m tests.resume.run KIND CHECKPOINT [RESULT]`` starts the run, or goes on if there is a checkpoint, and writes
-what is left at the end to RESULT. KIND is mlp, conv, hdf (as mlp, from a file shuffled by blocks) or seed (the README's
-network on MNIST).
+what is left at the end to RESULT. KIND is mlp, conv, hdf (as mlp, from a file shuffled by blocks), arrays and folder
+(which `fit` itself shuffles and cuts) or seed (the README's network on MNIST).
 """
 
 import pickle
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from arignote import engine, sample_data
 from arignote.data import files
@@ -30,6 +32,7 @@ CONV = [
     ["MaxPool2DLayer", {"pool_shape": 2}],
     *MLP,
 ]
+IN_COLOR = [["InputImageLayer", {"n_images": 3, "n_pixels": 8}], *CONV[1:]]
 SEED = [
     ["FCLayer", {"name": "fc1", "n_units": 400, "activation": "prelu_shelf", "l2": 0.001}],
     ["DropoutLayer", {"name": "DO-fc1", "dropout_p": 0.5}],
@@ -71,6 +74,16 @@ def in_a_file(reader, labels, folder):
     return HDFReader(path, "features"), HDFReader(path, "labels")
 
 
+def in_a_folder(reader, labels, folder):
+    """Return a folder with a folder of images for each class, which hold these rows; write it unless it is there."""
+    path = Path(folder) / "images"
+    if not path.exists():
+        for i, (X, label) in enumerate(zip(next(reader.iter_epoch(reader.n_rows)), labels, strict=True)):
+            (path / "abc"[label]).mkdir(parents=True, exist_ok=True)
+            Image.fromarray((127 + 127 * X[0]).astype(np.uint8)).save(path / "abc"[label] / f"{i:02}.png")
+    return path
+
+
 def arguments(kind, folder=None):
     """Return the layers and what `fit` is given."""
     if kind == "seed":
@@ -81,6 +94,11 @@ def arguments(kind, folder=None):
                       "momentum_rule": momentum, "sgd_type": "nag", "checkpoint_batches": 40}  # fmt: skip
     layers, shape = (CONV, (1, 8, 8)) if kind == "conv" else (MLP, (6,))
     reader, labels = Computed(shape), np.arange(90) % 3
+    if kind in ("arrays", "folder"):
+        data = {"X": next(reader.iter_epoch(90)), "y": labels}
+        if kind == "folder":
+            layers, data = IN_COLOR, {"X": in_a_folder(Computed((1, 8, 8)), labels, folder)}
+        return layers, data | {"valid": 0.2, "test": 0.1, "batch_size": 10, "sgd_type": "nag", "checkpoint_batches": 1}
     if kind == "hdf":
         reader, labels = in_a_file(reader, labels, folder)
         reader.block_rows = 4
@@ -96,11 +114,9 @@ def arguments(kind, folder=None):
 def run(kind, checkpoint, n_epochs=3):
     """Start, or go on, and return the classifier."""
     layers, given = arguments(kind, Path(checkpoint).parent)
-    if files.checkpoint_path(checkpoint).exists():
-        classifier = files.checkpoint_read(checkpoint)
-    else:
-        classifier = NNClassifier(layers, rng=5)
-    return classifier.fit(**given, checkpoint=checkpoint, n_epochs=n_epochs)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All .* epochs of this training are done")
+        return NNClassifier(layers, rng=5).fit(**given, checkpoint=checkpoint, n_epochs=n_epochs, resume=True)
 
 
 if __name__ == "__main__":

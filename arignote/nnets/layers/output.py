@@ -7,7 +7,7 @@ symbolic scalar, the mean over the batch.
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,8 @@ class OutputLayer(Layer, abstract=True):
         What is reported of test data by default.
     output_name : str
         What the output is called in an exported model.
+    has_classes : bool
+        True if each row has one label, its class, which can be text, too.
     """
 
     short_name = "output"
@@ -42,6 +44,12 @@ class OutputLayer(Layer, abstract=True):
     metrics: ClassVar[Mapping[str, metric_tables.Metric]] = metric_tables.CLASSIFICATION
     default_test_losses: ClassVar[Sequence[str]] = ("error", "nll")
     output_name: ClassVar[str] = "probabilities"
+    has_classes: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **arguments: Any):
+        super().__init_subclass__(**arguments)
+        if "prepare_labels" in vars(cls) and "has_classes" not in vars(cls):
+            cls.has_classes = False  # its labels are of its own kind
 
     @property
     def n_classes(self) -> int:
@@ -115,7 +123,8 @@ class OutputLayer(Layer, abstract=True):
             row = int(bad.argmax())
             raise ValueError(
                 f"got the label {labels[row]} in row {first_row + row}; need whole numbers from 0 to "
-                f"{self.n_classes - 1} ({self} has n_classes={self.n_classes}); try numbering the classes from 0"
+                f"{self.n_classes - 1} ({self} has n_classes={self.n_classes}), or labels of exactly {self.n_classes} "
+                "classes; try another n_classes, or numbering the classes from 0"
             )
         return labels.astype(np.int32)
 
@@ -223,6 +232,7 @@ class MultilabelOutputLayer(WeightedOutputLayer):
 
     objectives = objective_tables.MULTILABEL
     metrics = metric_tables.MULTILABEL
+    has_classes = False
     least_classes = 1
 
     def expression(self, x):

@@ -1,5 +1,8 @@
-"""The forms of data that `fit` takes."""
+"""The forms of data that `fit` takes, brought into one."""
 
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,17 +11,38 @@ import numpy as np
 
 from arignote.data.dataset import Data, DataWithHoldoutPartitions, read_data
 from arignote.data.image_folder import ImageFolderReader
+from arignote.data.labels import LabelSummary, summarize
 from arignote.data.loader import evaluated
+from arignote.data.order import Blocks
+from arignote.data.reader import is_random_access
+from arignote.nnets.classes import describe_classes
 from arignote.util import checks
+
+logger = logging.getLogger(__name__)
+
+SHUFFLED, STORED, OWN, LEGACY = "shuffled", "stored", "own", "legacy"
+"""The order of training rows: shuffled each epoch; as they are stored; that of the user's `Data`; and, in runs stored
+before version 3, shuffled for folders of images only."""
+
+MIX_MORE = 4
+"""How many times as many rows to mix in memory where each block of a file has rows of one class only."""
 
 
 @dataclass
 class Inputs:
-    """Data to train on, and perhaps to validate and to test with."""
+    """Data to train on, and perhaps to validate and to test with.
+
+    Attributes
+    ----------
+    train, valid, test : Data or None
+    order : str
+        The order of the training rows: "shuffled", "stored", "own" or "legacy".
+    """
 
     train: Data
     valid: Data | None
     test: Data | None
+    order: str
 
     def splits(self, validate_on_train: bool) -> dict[str, Data]:
         """Return the data that a training run reads, by the names of its splits."""
@@ -44,8 +68,20 @@ class Inputs:
             )
 
 
-def gather(X: Any, y: Any, valid: Any, test: Any, batch_size: int | None) -> Inputs:
+def gather(
+    X: Any, y: Any, valid: Any, test: Any, batch_size: int | None, order: str | None = None, seed: int = 0
+) -> Inputs:
     """Return the data of `fit`, given in any of its forms.
+
+    Parameters
+    ----------
+    X, y, valid, test, batch_size
+        As `fit` takes them.
+    order : str, optional
+        The order of rows that are not in `Data`: "shuffled", "stored" or "legacy"; by default "shuffled" for all that
+        can be read fast at any position, and "stored" for readers that cannot.
+    seed : int, optional
+        Of the choice of the rows to hold out.
 
     Raises
     ------
@@ -60,31 +96,125 @@ def gather(X: Any, y: Any, valid: Any, test: Any, batch_size: int | None) -> Inp
                 "got DataWithHoldoutPartitions together with y, valid or test; need one or the other; "
                 "try valid_frac and test_frac of the partitions"
             )
-        return Inputs(X.train, X.valid, X.test)
+        return Inputs(X.train, X.valid, X.test, OWN)
     if isinstance(X, tuple) and len(X) == 3 and y is None and all(isinstance(part, tuple) for part in X):
         X, valid, test = X[0], X[1] if valid is None else valid, X[2] if test is None else test
     if isinstance(X, Data):
         if y is not None:
             raise TypeError("got Data together with y; need the labels inside; try Data(features, labels)")
-        return Inputs(X, _held_out(valid, "valid"), _held_out(test, "test"))
+        return Inputs(X, _held_out(valid, "valid"), _held_out(test, "test"), OWN)
     if y is None and isinstance(X, tuple) and len(X) == 2:
         X, y = X
     if y is None:
         raise ValueError("got no labels; need one for each row; try fit(X, y) or fit((X, y))")
-    return _from_arrays(X, y, valid, test, batch_size)
-
-
-def _from_arrays(X: Any, y: Any, valid: Any, test: Any, batch_size: int | None) -> Inputs:
-    size = Data(X, y, batch_size).batch_size_or(None)
-    valid_frac = checks.number(valid, "valid", least=0, below=1) if _is_number(valid) else 0.0
-    test_frac = checks.number(test, "test", least=0, below=1) if _is_number(test) else 0.0
-    by_class = isinstance(X, ImageFolderReader)  # an order that must not be trained in, or cut
-    parts = DataWithHoldoutPartitions(X, y, size, valid_frac, test_frac, shuffle=by_class, stratify=by_class)
-    return Inputs(
-        parts.train,
-        parts.valid if _is_number(valid) else _held_out(valid, "valid"),
-        parts.test if _is_number(test) else _held_out(test, "test"),
+    whole = Data(X, y, batch_size)
+    if order is None:
+        order = SHUFFLED if all(map(is_random_access, (whole.features, whole.labels))) else STORED
+    valid_frac, test_frac = (
+        checks.number(part, name, least=0, below=1) if _is_number(part) else 0.0
+        for part, name in ((valid, "valid"), (test, "test"))
     )
+    train, *held_out = _partitions(whole, whole.batch_size_or(None), valid_frac, test_frac, order, seed)
+    valid, test = (
+        own if _is_number(part) else _held_out(part, name)
+        for own, part, name in zip(held_out, (valid, test), ("valid", "test"), strict=True)
+    )
+    return Inputs(train, valid, test, order)
+
+
+def _partitions(
+    whole: Data, batch_size: int, valid_frac: float, test_frac: float, order: str, seed: int
+) -> tuple[Data, Data | None, Data | None]:
+    """Cut data into rows to train, to validate and to test on."""
+    if order == LEGACY:
+        by_class = isinstance(whole.features, ImageFolderReader)
+        parts = DataWithHoldoutPartitions(
+            whole.features, whole.labels, batch_size, valid_frac, test_frac, shuffle=by_class, stratify=by_class
+        )
+        return parts.train, parts.valid, parts.test
+    if order == STORED:
+        return _last_rows(whole, valid_frac, test_frac)
+    if valid_frac == test_frac == 0:
+        return _shuffled(whole), None, None
+    parts = DataWithHoldoutPartitions(
+        whole.features, whole.labels, batch_size, valid_frac, test_frac, seed=seed, stratify=True
+    )
+    return _shuffled(parts.train), parts.valid, parts.test
+
+
+def _last_rows(whole: Data, valid_frac: float, test_frac: float) -> tuple[Data, Data | None, Data | None]:
+    """Hold out the last rows, first those to validate and then those to test on."""
+    n_valid, n_test = (
+        max(1, round(fraction * whole.n_rows)) if fraction else 0 for fraction in (valid_frac, test_frac)
+    )
+    n_train = whole.n_rows - n_valid - n_test
+    if n_train < 1:
+        raise ValueError(
+            f"got valid={valid_frac} and test={test_frac} of {whole.n_rows} rows; need rows to train on; "
+            "try smaller fractions"
+        )
+    return (
+        whole.replace(stop=n_train),
+        whole.replace(start=n_train, stop=n_train + n_valid) if n_valid else None,
+        whole.replace(start=n_train + n_valid) if n_test else None,
+    )
+
+
+def _shuffled(data: Data) -> Data:
+    """Return data in a new random order each epoch; more rows are mixed where blocks have rows of one class only."""
+    data = data.replace(shuffle=True)
+    if not has_blocks_of_one_class(data):
+        return data
+    n_rows = MIX_MORE * data.order().group_rows  # type: ignore[attr-defined]
+    logger.info(
+        "The labels of %s lie in order of their classes: %s rows are mixed at a time, instead of %s.",
+        data.features, f"{n_rows:,}", f"{n_rows // MIX_MORE:,}",
+    )  # fmt: skip
+    return data.replace(shuffle_rows=n_rows)
+
+
+def has_blocks_of_one_class(data: Data) -> bool:
+    """Return True if rows are shuffled by blocks of a file, most of which have rows of one class only."""
+    order = data.order()
+    if not isinstance(order, Blocks) or order.n_groups == 1:
+        return False
+    summary = summarize(data)
+    return summary.is_ordered_by_class and summary.run_length > order.block_rows
+
+
+def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: Sequence | np.ndarray) -> None:
+    """Warn, once, of an order of rows or a choice of validation data from which a network learns badly.
+
+    Parameters
+    ----------
+    data : Inputs
+    labels : dict of str to LabelSummary
+        Of each split, as the network takes them.
+    classes : sequence
+        The labels of the classes.
+    """
+    train, valid = labels["train"], labels.get("valid")
+    problems = []
+    if train.is_ordered_by_class and not data.train.shuffle:
+        problems.append(
+            "got training rows in order of their classes, which nothing shuffles, so that the network forgets early "
+            "classes while it learns later ones; try shuffle=True, of fit or of Data"
+        )
+    elif data.order == OWN and has_blocks_of_one_class(data.train):
+        problems.append(
+            "got a file with rows in order of their classes, shuffled by blocks, which have rows of one class only; "
+            f"try Data(..., shuffle_rows={MIX_MORE * data.train.order().group_rows})"  # type: ignore[attr-defined]
+        )
+    for one, other, called in ((train, valid, ("training", "validation")), (valid, train, ("validation", "training"))):
+        missing = [] if one is None or other is None else sorted(set(one.counts) - set(other.counts))
+        if missing:
+            named = describe_classes([classes[number] for number in missing])
+            problems.append(
+                f"got {called[0]} data of classes that the {called[1]} data do not have ({named}); try "
+                "valid=0.2 with shuffled arrays, or DataWithHoldoutPartitions(..., stratify=True)"
+            )
+    if problems:
+        warnings.warn("; and ".join(problems), stacklevel=3)
 
 
 def _is_number(value: Any) -> bool:

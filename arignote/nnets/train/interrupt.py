@@ -33,6 +33,8 @@ class StopRequest:
     spot_notice : bool or str, optional
         Watch for the notice that this EC2 spot machine is to be taken away; a string is the address of the metadata
         service.
+    raise_interrupt : bool, optional
+        After a Ctrl-C, raise KeyboardInterrupt at the end instead of returning; by default False.
 
     Attributes
     ----------
@@ -41,7 +43,8 @@ class StopRequest:
         "Ctrl-C", "SIGTERM", or a reason in words.
     """
 
-    def __init__(self, spot_notice: bool | str = False):
+    def __init__(self, spot_notice: bool | str = False, raise_interrupt: bool = False):
+        self.raise_interrupt = raise_interrupt
         self.requested = False
         self.reason: str | None = None
         self._signal: int | None = None
@@ -77,6 +80,15 @@ class StopRequest:
         again = " (again: stop at once)" if why == "Ctrl-C" else ""
         logger.warning("Asked to stop by %s%s: finishing this minibatch.", why, again)
 
+    @property
+    def epilogue(self) -> str:
+        """What happens next, for the log, if Ctrl-C ended the run."""
+        if self.reason != "Ctrl-C":
+            return ""
+        if self.raise_interrupt:
+            return "Stopped by Ctrl-C; a KeyboardInterrupt follows. "
+        return 'Stopped by Ctrl-C; the program continues (fit(..., interrupt="raise") would end it). '
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Inside this block, a signal raises `Stopped` at once."""
@@ -88,10 +100,12 @@ class StopRequest:
             self._interruptible = False
 
     def deliver(self) -> None:
-        """After the block: give a SIGTERM its usual effect, now that everything is saved.
+        """After the block, when everything is saved: let SIGTERM, and Ctrl-C if wanted, have their usual effects.
 
-        The program's own handler is called. Without one the program exits, with status 128 + 15.
+        The program's own handler of SIGTERM is called. Without one the program exits, with status 128 + 15.
         """
+        if self._signal == signal.SIGINT and self.raise_interrupt:
+            raise KeyboardInterrupt
         if self._signal == signal.SIGTERM:
             if self._earlier[signal.SIGTERM] == signal.SIG_DFL:
                 raise SystemExit(128 + signal.SIGTERM)

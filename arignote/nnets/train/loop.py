@@ -18,6 +18,7 @@ there resumes to the same bytes.
 import logging
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
@@ -51,6 +52,10 @@ class Run:
     writer : CheckpointWriter, optional
     spot_notice : bool or str, optional
         See :class:`~arignote.nnets.train.interrupt.StopRequest`.
+    best : bool, optional
+        Give the network its best parameters at the end, by default True.
+    raise_interrupt : bool, optional
+        Raise KeyboardInterrupt at the end of a run that Ctrl-C stopped, by default False.
     """
 
     def __init__(
@@ -62,10 +67,12 @@ class Run:
         callbacks: CallbackList,
         writer: CheckpointWriter | None = None,
         spot_notice: bool | str = False,
+        best: bool = True,
+        raise_interrupt: bool = False,
     ):
         self._model, self._trainer, self._loader, self._open_executor = model, trainer, loader, open_executor
-        self._callbacks, self._writer = callbacks, writer
-        self._stop = StopRequest(spot_notice)
+        self._callbacks, self._writer, self._best = callbacks, writer, best
+        self._stop = StopRequest(spot_notice, raise_interrupt)
         self._n_batches = loader.n_batches("train")
 
     # -- for the trainer ---------------------------------------------------------------------------------------------
@@ -91,19 +98,16 @@ class Run:
         SystemExit
             After a SIGTERM that the program does not handle itself.
         """
-        trainer, stop = self._trainer, self._stop
         self._begin()
         try:
-            with stop, closing(self._open_executor()) as self._executor:
+            with self._stop:
                 with suppress(Stopped):
                     self._callbacks.call("on_train_begin")
-                    with stop.interruptible():
-                        self._executor.compile()
-                    self._train()
-                if stop.requested and trainer.progress.n_examples > 0:
-                    self._write("last")
-                if self._writer is not None:
-                    self._finish(self._writer)
+                    if self._was_complete:
+                        self._warn_of_completeness()
+                    else:
+                        self._train_with_executor()
+                self._finish()
         except BaseException as error:
             if isinstance(error, DivergedError):
                 self._restore_best()
@@ -112,7 +116,28 @@ class Run:
             raise
         finally:
             self._end()
-        stop.deliver()
+        self._stop.deliver()
+
+    def _is_complete(self) -> bool:
+        """Return True if there is nothing left to do."""
+        progress = self._trainer.progress
+        return self._trainer.finished and not progress.validation_is_due and not progress.epoch_end_is_due
+
+    def _warn_of_completeness(self) -> None:
+        n_epochs = self._trainer.settings.n_epochs
+        warnings.warn(
+            f"All {n_epochs} epochs of this training are done, so nothing was trained; try fit(..., "
+            f"n_epochs={2 * n_epochs}) for more, a new NNClassifier to start over, or a new one with "
+            "set_trainable_params to start from these parameters", stacklevel=4,
+        )  # fmt: skip
+
+    def _train_with_executor(self) -> None:
+        trainer = self._trainer
+        logger.info("%s\n  trained by %s", self._model, trainer.sgd)
+        with closing(self._open_executor()) as self._executor:
+            with self._stop.interruptible():
+                self._executor.compile()
+            self._train()
 
     def _begin(self) -> None:
         """Continue from the stored state, with data that may be new."""
@@ -122,6 +147,7 @@ class Run:
         if trainer.last_params is not None:
             trainer.network.set_values(trainer.last_params)
             trainer.last_params = None
+        self._was_complete = self._is_complete()
         self._callbacks.restore()
         trainer.run = self
 
@@ -273,15 +299,30 @@ class Run:
         """Write a checkpoint, unless a parameter is no longer finite."""
         if self._writer is None:
             return
+        self._require_finite_params()
+        self._writer.write(kind, self._model)
+
+    def _require_finite_params(self) -> None:
         for name, value in self._trainer.network.params.items():
             if not np.isfinite(value.get_value(borrow=True)).all():
                 raise self._diverged(f"the parameter {name} is no longer finite")
-        self._writer.write(kind, self._model)
 
-    def _finish(self, writer: CheckpointWriter) -> None:
-        """Give the network its best parameters, and wait until all files are written."""
-        self._restore_best()
-        if self._trainer.best_params is not None and not writer.exists("best_model"):
+    def _finish(self) -> None:
+        """Give the network its best parameters, and write what it has then."""
+        trainer, writer, stop = self._trainer, self._writer, self._stop
+        has_trained = trainer.progress.n_examples > 0
+        if writer is not None and has_trained:
+            self._require_finite_params()
+        if self._best:
+            self._restore_best()
+        if has_trained:
+            logger.info("%sThe network has %s.", stop.epilogue, self._model.weights)
+        if writer is None:
+            return
+        is_new = not self._was_complete and (stop.requested or trainer.last_params is not None)
+        if has_trained and (is_new or not writer.exists("last")):
+            writer.write("last", self._model)
+        if trainer.best_params is not None and not writer.exists("best_model"):
             writer.write("best_model", self._model)  # the best was found in a run that wrote elsewhere
         writer.finish()
 

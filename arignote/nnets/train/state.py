@@ -40,6 +40,8 @@ class Settings:
     checkpoint_all: bool = False
     shards: int = 1
     shard_threads: int = 1
+    order: str = "legacy"  # of the training rows; see `arignote.nnets.train.inputs`
+    augmentation: str | None = None  # its name, or "none"; None in runs of earlier versions
     extra_metadata: dict[str, Any] = field(default_factory=dict)
 
     def check(self, network: Network) -> None:
@@ -134,6 +136,8 @@ class Trainer:
         The parameters to resume from, where the network was given the best ones instead.
     callback_states : dict of str to dict
         The stored state of each callback, by its name.
+    data : dict of str to dict
+        The fingerprint of the data of each split.
     n_batches : int
         Minibatches in an epoch, once there are data.
     stopped_by : str or None
@@ -152,6 +156,7 @@ class Trainer:
         self.best_params: dict[str, np.ndarray] | None = None
         self.last_params: dict[str, np.ndarray] | None = None
         self.callback_states: dict[str, dict[str, Any]] = {}
+        self.data: dict[str, dict[str, Any]] = {}
         self.n_batches = 0
         self.stopped_by: str | None = None
         self.run: ActiveRun | None = None
@@ -170,6 +175,7 @@ class Trainer:
                 best_params=self.best_params,
                 last_params=self.last_params,
                 callbacks=self.callback_states if self.run is None else self.run.callback_states(),
+                data={name: dict(found) for name, found in self.data.items()},
             )
 
     @classmethod
@@ -190,6 +196,7 @@ class Trainer:
         trainer.best_params = state.best_params
         trainer.last_params = state.last_params
         trainer.callback_states = {name: dict(entries) for name, entries in state.callbacks.items()}
+        trainer.data = {name: dict(found) for name, found in state.data.items()}
         return trainer
 
     @contextmanager
@@ -199,14 +206,13 @@ class Trainer:
             yield
 
     def require_fitting(self, loader: Loader) -> None:
-        """Refuse training data with which this run cannot be resumed in the middle of an epoch."""
-        n_rows = loader.splits["train"].n_rows
-        if self.progress.batch > 0 and self.progress.n_rows != n_rows:
+        """Refuse training data that end before the minibatch to resume at."""
+        n_rows, n_batches = loader.splits["train"].n_rows, loader.n_batches("train")
+        if not self.data and self.progress.batch > 0 and self.progress.n_rows != n_rows:
             raise ValueError(
                 f"got {n_rows} rows of training data; need the {self.progress.n_rows} that this training was "
                 f"stopped on, in the middle of epoch {self.progress.epoch + 1}; try the same data"
             )
-        n_batches = loader.n_batches("train")
         if self.progress.batch >= n_batches:
             raise ValueError(
                 f"got training data with {n_batches} minibatches in an epoch; need more than the {self.progress.batch} "
@@ -219,6 +225,13 @@ class Trainer:
     def finished(self) -> bool:
         """True if all epochs asked for are done."""
         return self.progress.epoch >= self.settings.n_epochs
+
+    @property
+    def position(self) -> str:
+        """How far training has come, in words."""
+        progress = self.progress
+        within = f" and {progress.batch} minibatches" * (progress.batch > 0)
+        return f"after {progress.epoch} epochs{within}"
 
     def curve(self, name: str) -> tuple[list[float], list[float]]:
         """Return one of the loss histories, e.g. "valid_nll": epochs, and losses."""

@@ -52,9 +52,10 @@ def test_rows_at_fault_are_counted_from_the_first_of_all(row, start, part, messa
 
 def test_labels_are_checked_as_they_were_altered(blobs):
     X, y = blobs
-    assert fit(Data(X, y + 5, alter_labels=lambda y: y - 5)).trainer.finished
-    with pytest.raises(ValueError, match=f"got the label {y[0] + 5} in row 0;"):
-        fit(Data(X, y, alter_labels=lambda y: y + 5))
+    assert fit(Data(X, y + 5, alter_labels=lambda y: y - 5)).classes_.tolist() == [0, 1, 2]
+    assert fit(Data(X, y, alter_labels=lambda y: y + 5)).classes_.tolist() == [5, 6, 7]
+    with pytest.raises(ValueError, match=f"got the label {y[0] + 0.5} in row 0;"):
+        fit(Data(X, y, alter_labels=lambda y: y + 0.5))
 
 
 def test_a_row_of_stratified_data_is_numbered_as_the_user_does(blobs):

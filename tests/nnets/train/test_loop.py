@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from arignote.data import files
 from arignote.data.loader import keyed_augmentation
 from arignote.data.readers import Data, DataWithHoldoutPartitions
 from arignote.nnets.nets import NNClassifier
+from arignote.nnets.train.resume import ResumeWarning
 from arignote.nnets.training import DivergedError
 from tests.helpers import DROPPED, MLP, StopAfter, assert_same, assert_same_params, assert_same_training
 
@@ -35,7 +37,8 @@ def test_one_epoch_agrees_with_numpy_written_out(blobs, float64):
     X, y = blobs
     classifier = NNClassifier(MLP, rng=1, n_in=5)
     p = classifier.network.get_values()
-    fit(X, y, classifier=classifier, n_epochs=1, sgd_type="sgd", lr_rule={"rule": "const", "initial_value": 0.1})
+    rule = {"rule": "const", "initial_value": 0.1}
+    fit(X, y, classifier=classifier, n_epochs=1, sgd_type="sgd", lr_rule=rule, shuffle=False)
     losses = []
     for start in range(0, 240, 50):
         x, onehot = X[start : start + 50], np.eye(3)[y[start : start + 50]]
@@ -239,7 +242,8 @@ def test_checkpoints_hold_what_their_names_say(blobs, tmp_path):
         np.testing.assert_array_equal(value, read[best].network.get_values()[name])
         np.testing.assert_array_equal(value, best_model.network.get_values()[name])
     last = files.checkpoint_read(tmp_path / "runs/mine")
-    assert_same_params(last, read[4])
+    assert_same_params(last, classifier)  # what the program had at the end
+    assert_same(last.trainer.last_params, read[4].network.get_values())
 
 
 def test_a_stored_training_goes_on_to_the_same_end(blobs, tmp_path):
@@ -299,15 +303,20 @@ def test_other_data_in_the_middle_of_an_epoch_are_refused(blobs):
     X, y = blobs
     classifier = fit(X, y, n_epochs=1)
     classifier.trainer.progress.batch = 2
-    with pytest.raises(ValueError, match="got 200 rows of training data; need the 240"):
+    with pytest.raises(ValueError, match=r"other data than .* 1 epochs and 2 minibatches .*200 rows instead of 240"):
         fit(X[:200], y[:200], classifier=classifier, n_epochs=2)
 
 
-def test_other_data_at_the_edge_of_an_epoch_are_taken(blobs):
+def test_other_data_at_the_edge_of_an_epoch_are_taken_if_that_is_meant(blobs):
     X, y = blobs
-    classifier = fit(X, y, n_epochs=1)
-    fit(X[:200], y[:200], classifier=classifier, n_epochs=2)
-    assert classifier.trainer.progress.n_examples == 240 + 200
+    for data_check in (False, "warn"):
+        classifier = fit(X, y, n_epochs=1)
+        with pytest.warns(ResumeWarning, match="200 rows instead of 240") if data_check else nullcontext():
+            fit(X[:200], y[:200], classifier=classifier, n_epochs=2, data_check=data_check)
+        assert classifier.trainer.progress.n_examples == 240 + 200
+        fit(X[:200], y[:200], classifier=classifier, n_epochs=3)  # these are its data now
+        with pytest.raises(ValueError, match="240 rows instead of 200"):
+            fit(X, y, classifier=classifier, n_epochs=4)
 
 
 def test_other_batches_than_the_training_was_begun_with_are_refused(blobs):
@@ -380,8 +389,9 @@ def test_ctrl_c_stops_early_and_leaves_a_usable_network(blobs, tmp_path):
     assert classifier.predict(X).shape == (240,)
     assert signal.getsignal(signal.SIGINT) is handler
     assert files.checkpoint_read(tmp_path / "mine").trainer.progress.n_examples >= 480
-    resumed = fit(X, y, n_epochs=6, classifier=files.checkpoint_read(tmp_path / "mine"), checkpoint=tmp_path / "mine")
-    straight = fit(X, y, n_epochs=6, checkpoint=tmp_path / "straight", augmentation=lambda X, y: (X, y))
+    again = {"n_epochs": 6, "augmentation": press}
+    resumed = fit(X, y, classifier=files.checkpoint_read(tmp_path / "mine"), checkpoint=tmp_path / "mine", **again)
+    straight = fit(X, y, checkpoint=tmp_path / "straight", **again)
     assert_same(resumed.trainer.history, straight.trainer.history)
 
 
@@ -429,6 +439,7 @@ def test_a_run_stopped_behind_the_end_of_a_shorter_epoch_is_refused(blobs):
     classifier = fit(X, y, n_epochs=1, batch_size=100, valid=None, callbacks=StopAfter(2))
     assert classifier.trainer.progress.batch == 2
     data = Data(X, y, allow_partial_batch=False)
+    classifier.trainer.data = {}  # as in a run of an earlier version
     with pytest.raises(ValueError, match="got training data with 2 minibatches in an epoch; need more than the 2"):
         fit(data, None, n_epochs=1, batch_size=100, valid=None, classifier=classifier)
 

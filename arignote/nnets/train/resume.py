@@ -1,0 +1,186 @@
+"""What must be the same when a training run is resumed, and what may change."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from arignote.data.fingerprint import Fingerprint, differences
+from arignote.nnets.schedules import Rule
+from arignote.nnets.train.inputs import SHUFFLED, STORED
+from arignote.nnets.train.state import Trainer
+from arignote.util import checks
+
+CHANGEABLE = ("lr_rule", "momentum_rule")
+"""Arguments of `fit` that ``change`` can name."""
+
+SPLITS = {"train": "training data", "valid": "validation data", "test": "test data"}
+"""The data that have a fingerprint, and what they are called."""
+
+
+class ResumeWarning(UserWarning):
+    """A training run is resumed with other arguments or data than it began with."""
+
+
+def require_same_network(given: Any, stored: Any) -> None:
+    """Refuse to resume the training of another network than the one that was defined.
+
+    Parameters
+    ----------
+    given, stored : NNClassifier
+        The one that the program made, and the one in the checkpoint.
+
+    Raises
+    ------
+    ValueError
+        With a list of the differences.
+    """
+    wrong = [
+        f"layer {i} {_layer(one)} (stored: {_layer(other)})"
+        for i, (one, other) in enumerate(_paired(given.layer_defs, stored.layer_defs))
+        if one != other
+    ]
+    if given.built and stored.built and given.network.input_layer.input_shape != stored.network.input_layer.input_shape:
+        shapes = [each.network.input_layer.input_shape for each in (given, stored)]
+        wrong.append(f"n_in={shapes[0]} (stored: {shapes[1]})")
+    if wrong:
+        raise ValueError(
+            f"got a network that differs from the one in the checkpoint: {'; '.join(wrong)}; need the same layers to "
+            "resume; try another checkpoint name, or the stored network with files.checkpoint_read"
+        )
+
+
+def _paired(one: Sequence, other: Sequence) -> list[tuple[Any, Any]]:
+    """Return the entries of two lists side by side; None where a list is shorter."""
+    n = max(len(one), len(other))
+    return [(one[i] if i < len(one) else None, other[i] if i < len(other) else None) for i in range(n)]
+
+
+def _layer(definition: Sequence | None) -> str:
+    return "none" if definition is None else f"{definition[0]} {definition[1]}"
+
+
+def check_data(
+    stored: Mapping[str, Fingerprint], found: Mapping[str, Fingerprint], data_check: bool | str, where: str
+) -> None:
+    """Refuse other data than a run was stopped on, or warn of them.
+
+    Parameters
+    ----------
+    stored, found : dict of str to Fingerprint
+        By the names of splits. A run of an earlier version has none.
+    data_check : bool or "warn"
+    where : str
+        The position of the run, for the message.
+    """
+    if not stored or data_check is False:
+        return
+    wrong = []
+    for split, called in SPLITS.items():
+        if split in stored and split in found:
+            wrong += [f"{called}: {', '.join(each)}" for each in [differences(stored[split], found[split])] if each]
+        elif split in stored and split == "valid":
+            wrong.append("no validation data")
+        elif split in found and split == "valid":
+            wrong.append("validation data, which it did not have")
+    if not wrong:
+        return
+    got = f"got other data than this training was stopped on, {where} ({'; '.join(wrong)})"
+    if data_check == "warn":
+        warnings.warn(f"{got}; it continues with them", ResumeWarning, stacklevel=3)
+        return
+    raise ValueError(
+        f"{got}; need the same data to resume; try a new NNClassifier, with set_trainable_params to start from this "
+        "one's parameters, or fit(..., data_check=False) to continue this training on other data"
+    )
+
+
+def compare_settings(
+    trainer: Trainer, given: Mapping[str, Any], chosen: Mapping[str, Any], change: Sequence[str]
+) -> None:
+    """Warn of arguments that differ from what is stored with a run, which keeps its own.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    given : dict
+        Arguments of `fit` that were given.
+    chosen : dict
+        Arguments of the constructor that were given, and their stored values: name -> (given, stored).
+    change : sequence of str
+        Arguments that are meant to change.
+    """
+    settings, sgd = trainer.settings, trainer.sgd
+    rules = {name: sgd.pending_rules.get(name, getattr(sgd, name)).definition() for name in CHANGEABLE}
+    shuffle = {SHUFFLED: True, STORED: False}.get(settings.order, "as it was")
+    stored = vars(settings) | rules
+    stored |= {"sgd_type": sgd.sgd_type, "sgd_max_grad_norm": sgd.max_grad_norm, "shuffle": shuffle}
+    read = {name: Rule.read(value, name).definition() if name in CHANGEABLE else value for name, value in given.items()}
+    pairs = {name: (value, stored[name]) for name, value in read.items() if name not in change} | dict(chosen)
+    differing = [f"{name}={now!r} (stored: {was!r})" for name, (now, was) in pairs.items() if not _equal(now, was)]
+    if differing:
+        advice = "a new NNClassifier with set_trainable_params to start over"
+        changeable = [name for name in CHANGEABLE if not _equal(*pairs.get(name, (0, 0)))]
+        advice = f"fit(..., change={changeable}) if that is meant, or {advice}" if changeable else advice
+        warnings.warn(
+            f"got other arguments than the training that is resumed, which keeps its own: {', '.join(differing)}; "
+            f"try {advice}", ResumeWarning, stacklevel=4,
+        )  # fmt: skip
+
+
+def compare_augmentation(stored: str | None, now: str) -> None:
+    """Warn of another augmentation than a run began with, which is used from now on, since functions are not stored."""
+    if stored not in (None, now):
+        warnings.warn(
+            f"got augmentation={now} for a training that had {stored}; it continues with {now}; try the same one",
+            ResumeWarning, stacklevel=4,
+        )  # fmt: skip
+
+
+def describe_function(function: Callable | None) -> str:
+    """Return the name of a function, to recognize it when a run is resumed.
+
+    Examples
+    --------
+    >>> describe_function(None), describe_function(np.abs)
+    ('none', 'absolute')
+    """
+    if function is None:
+        return "none"
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or type(function).__qualname__
+    return str(name)
+
+
+def change_rules(trainer: Trainer, given: Mapping[str, Any], change: Sequence[str]) -> None:
+    """Let new schedules take over from the next validation on; between two validations, at once."""
+    sgd, progress = trainer.sgd, trainer.progress
+    for name in change:
+        rule = Rule.read(given[name], name)
+        if rule.definition() != sgd.pending_rules.get(name, getattr(sgd, name)).definition():
+            sgd.pending_rules[name] = rule
+    if progress.loss_examples == 0:
+        sgd.replace_rules(progress.epoch)
+
+
+def check_change(change: Sequence[str] | str, given: Mapping[str, Any]) -> list[str]:
+    """Return the names of the arguments to change, or refuse them."""
+    names = [change] if isinstance(change, str) else list(change)
+    for name in names:
+        if name not in CHANGEABLE:
+            raise ValueError(
+                f"got change={names!r}; need arguments that may change while a training runs; "
+                f"{checks.suggestion(name, CHANGEABLE)}"
+            )
+        if name not in given:
+            raise ValueError(f"got change={names!r} without {name}; need the new one; try fit(..., {name}=...)")
+    return names
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Return True if two settings are equal; metadata can contain arrays, whose comparison has no truth value."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return set(one) == set(other) and all(_equal(one[key], other[key]) for key in one)
+    return bool(one == other)
