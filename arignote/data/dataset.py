@@ -7,7 +7,7 @@ validation and testing. A position in the data is a number, so reading can start
 import copy
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from arignote.data import formats
+from arignote.data.frames import as_labels
 from arignote.data.hdf.reader import HDFReader, read_tables
 from arignote.data.image_folder import ImageFolderReader
 from arignote.data.order import BLOCK_BYTES, BLOCKS_MIXED, GROUP_BYTES, Blocks, Order, Permuted, Unshuffled
@@ -32,7 +33,17 @@ def as_reader(source: Any) -> Reader:
         return ArrayReader(source)
     if Path(source).suffix.lower() in HDF_SUFFIXES:
         return HDFReader(source)
-    return ImageFolderReader(source) if Path(source).is_dir() else ArrayReader(formats.read_array(source))
+    if Path(source).is_dir():
+        return ImageFolderReader(source)
+    if is_csv(source) and Path(source).is_file():
+        columns, table = formats.read_table(source)
+        return ArrayReader(table[:, 0] if table.shape[1] == 1 else table, columns)
+    return ArrayReader(formats.read_array(source))
+
+
+def is_csv(name: str | Path) -> bool:
+    """Return True if the name is that of a CSV file."""
+    return str(name).endswith((".csv", ".csv.gz"))
 
 
 def read_data(name: str | Path) -> Any:
@@ -49,7 +60,10 @@ def read_data(name: str | Path) -> Any:
     if Path(name).is_dir():
         images = ImageFolderReader(name)
         return images, images.labels
-    return formats.read_csv(name) if str(name).endswith((".csv", ".csv.gz")) else formats.read_pickle(name)
+    if is_csv(name):
+        table = formats.read_labelled_table(name)
+        return ArrayReader(table.features, table.columns), table.labels
+    return formats.read_pickle(name)
 
 
 def own_copy(rows: Any) -> Any:
@@ -112,7 +126,7 @@ class Data:
     ):
         # A reader may have more than a Reader must: take, dtype, block_rows.
         self.features: Any = as_reader(features)
-        self.labels: Any = None if labels is None else as_reader(labels)
+        self.labels: Any = None if labels is None else as_reader(as_labels(labels))
         if self.features.n_rows == 0:
             raise ValueError(f"got no rows in {self.features}; need at least one row; try checking its source")
         if self.labels is not None and self.labels.n_rows != self.features.n_rows:
@@ -162,6 +176,25 @@ class Data:
         in_memory = all(getattr(reader, "in_memory", False) for reader in self._readers)
         known = all(type(reader) in (ArrayReader, PickedReader) for reader in self._readers)
         return in_memory and known and self.alter_features is None and self.alter_labels is None
+
+    @property
+    def columns(self) -> list[str] | None:
+        """Names of the columns of the features, where they come from a table that has them."""
+        return getattr(self.features, "columns", None)
+
+    def with_columns(self, names: Sequence[str] | None) -> "Data":
+        """Return the same data with the columns of the features in this order.
+
+        Data without names of columns are returned as they are.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or there are others.
+        """
+        if names is None or self.columns is None or list(names) == self.columns:
+            return self
+        return self.replace(features=self.features.with_columns(names))
 
     def batch_size_or(self, batch_size: int | None) -> int:
         """Return this data's own batch size, or else the one given."""

@@ -110,10 +110,15 @@ def plain_labels(labels: Any, first_row: int = 0) -> np.ndarray:
     return labels
 
 
+def is_missing(label: Any) -> bool:
+    """Return True for None, NaN, and what stands for a missing value in pandas."""
+    return label is None or type(label).__name__ in ("NAType", "NaTType") or bool(label != label)
+
+
 def _from_objects(labels: np.ndarray, first_row: int) -> np.ndarray:
     """Return labels that are Python objects as an array of text or numbers."""
     for row, label in enumerate(labels.tolist()):
-        if label is None or label != label:
+        if is_missing(label):
             raise ValueError(
                 f"got a missing label in row {first_row + row}; need one for each row; try leaving the row out"
             )

@@ -2,11 +2,13 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from arignote.data import frames
 
 
 @contextmanager
@@ -191,6 +193,9 @@ class ArrayReader(Reader):
     Parameters
     ----------
     array : array-like, shape (n_rows, ...)
+        All columns of a data frame must be numbers.
+    columns : list of str, optional
+        Names of the columns; by default those of a data frame.
 
     Examples
     --------
@@ -198,9 +203,12 @@ class ArrayReader(Reader):
     [[[1], [2]]]
     """
 
-    def __init__(self, array: Any):
+    def __init__(self, array: Any, columns: Sequence[str] | None = None):
+        self.columns = frames.column_names(array) if columns is None else list(columns)
         if not isinstance(array, np.ndarray):  # keeps a memmap what it is
-            array = rectangular(array)
+            array = rectangular(frames.as_features(array))
+        if self.columns is not None and array.shape[1:] != (len(self.columns),):
+            self.columns = None
         if array.ndim == 0:
             raise ValueError(f"got {array.tolist()!r}; need an array of rows; try a list or an array")
         self.array = array
@@ -219,6 +227,11 @@ class ArrayReader(Reader):
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return these rows, in this order. The rows of a reader that has this method can be shuffled one by one."""
         return self.array[rows]
+
+    def with_columns(self, names: Sequence[str]) -> "ArrayReader":
+        """Return a reader of the same rows with the columns in this order; refuse missing and other columns."""
+        assert self.columns is not None
+        return ArrayReader(self.array[:, frames.positions(self.columns, names)], names)
 
     @property
     def in_memory(self) -> bool:
@@ -272,6 +285,15 @@ class PickedReader(Reader):
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return rows by their numbers among those picked."""
         return self.reader.take(self.rows[rows])
+
+    @property
+    def columns(self) -> list[str] | None:
+        """Names of the columns, if the reader has them."""
+        return getattr(self.reader, "columns", None)
+
+    def with_columns(self, names: Sequence[str]) -> "PickedReader":
+        """Return the same rows with the columns in this order; refuse missing and other columns."""
+        return PickedReader(self.reader.with_columns(names), self.rows)
 
     @property
     def in_memory(self) -> bool:

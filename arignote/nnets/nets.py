@@ -78,6 +78,8 @@ class NNClassifier:
         The definition, with nothing left open.
     trainer : Trainer or None
         State and loss histories of the training, once `fit` was called.
+    feature_names_in_ : list of str or None
+        Names of the features, if the network was trained on a data frame or a table with names.
 
     Raises
     ------
@@ -114,6 +116,7 @@ class NNClassifier:
         self.batch_size = None if batch_size is None else checks.whole_number(batch_size, "batch_size")
         self.seed = streams.as_seed(random_state if rng is None else rng)
         self.dropout_seed = self.seed if theano_rng is None else streams.as_seed(theano_rng, "theano_rng")
+        self.feature_names_in_: list[str] | None = None
         self.trainer: Trainer | None = None
         self._network: Network | None = None
         self._stored_network = stored_network
@@ -453,8 +456,11 @@ class NNClassifier:
                 f"got shuffle={shuffle} together with Data, which has an order of its own; need one or the other; "
                 f"try Data(..., shuffle={shuffle})"
             )
+        columns = data.train.columns if self.trainer is None else self.feature_names_in_
+        data.align(columns)
+        own_size = data.train.batch_size if data.order == inputs.OWN else None
         given = {
-            "n_epochs": n_epochs, "batch_size": batch_size or data.train.batch_size, "sgd_type": sgd_type,
+            "n_epochs": n_epochs, "batch_size": batch_size or own_size, "sgd_type": sgd_type,
             "lr_rule": lr_rule, "momentum_rule": momentum_rule, "sgd_max_grad_norm": sgd_max_grad_norm,
             "train_loss": train_loss, "valid_loss": valid_loss,
             "test_loss": [test_loss] if isinstance(test_loss, str) else test_loss and list(test_loss),
@@ -498,7 +504,7 @@ class NNClassifier:
         trainer.settings.augmentation, trainer.data = used, fingerprints
         if keep_all is not None:
             trainer.settings.checkpoint_all = keep_all
-        self.trainer = trainer
+        self.trainer, self.feature_names_in_ = trainer, columns
         executor = partial(open_executor, trainer, loader, cluster)
         Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice, best, interrupt == "raise").train()
         return self
@@ -570,12 +576,20 @@ class NNClassifier:
         Parameters
         ----------
         X : array, Reader, Data or file name, n rows
+            The columns of a data frame, or of a table with names, are matched by name with those of the training data.
 
         Returns
         -------
         array of shape (n, n_classes)
+            In the order of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If columns are missing or new, or rows have another shape than the network needs.
         """
-        loader = Loader({"predict": features_alone(X, PREDICT_ROWS)}, PREDICT_ROWS, network=self.network)
+        data = features_alone(X, PREDICT_ROWS).with_columns(self.feature_names_in_)
+        loader = Loader({"predict": data}, PREDICT_ROWS, network=self.network)
         with closing(LocalExecutor(self.network, loader)) as executor:
             return np.concatenate(list(executor.predict(loader.refs("predict"))))
 
@@ -626,7 +640,7 @@ class NNClassifier:
             dropout_seed=self.dropout_seed,
             input_shape=None if network is None else network.input_layer.input_shape,
             classes=None if network is None or network.classes is None else network.classes.tolist(),
-            columns=None,
+            columns=self.feature_names_in_,
             params=None if network is None else network.get_values(),
             run=None,
         )
@@ -638,6 +652,7 @@ class NNClassifier:
         self.batch_size = stored.batch_size
         self.seed = streams.as_seed(stored.seed)
         self.dropout_seed = streams.as_seed(stored.dropout_seed)
+        self.feature_names_in_ = stored.columns
         self.trainer = None
         self._network = None
         self._stored_network = None

@@ -1,15 +1,37 @@
-"""Tables of numbers in text files: CSV."""
+"""Tables in text files: CSV."""
 
+import csv
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from arignote.data.formats.packed import read_bytes
 
+LABEL_NAMES = ("label", "labels", "target", "class", "y")
+
+
+@dataclass
+class LabelledTable:
+    """Features and labels of a table.
+
+    Attributes
+    ----------
+    columns : list of str or None
+        Names of the features, if the first line has them.
+    features : float32 array, shape (n_rows, n_columns - 1)
+    labels : float64 or text array, shape (n_rows,)
+    """
+
+    columns: list[str] | None
+    features: np.ndarray
+    labels: np.ndarray
+
 
 def read_csv(name: str | Path, label: str | int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Read features and labels from a table of numbers, separated by commas.
+    """Read features and labels from a table, separated by commas.
 
     Parameters
     ----------
@@ -22,19 +44,32 @@ def read_csv(name: str | Path, label: str | int | None = None) -> tuple[np.ndarr
     Returns
     -------
     features : float32 array, shape (n_rows, n_columns - 1)
-    labels : float64 array, shape (n_rows,)
+    labels : float64 or text array, shape (n_rows,)
 
     Raises
     ------
     ValueError
-        If there is no such column, or a field is not a number.
+        If there is no such column, or a feature is not a number.
     """
-    header, table = read_table(name)
-    column = _label_column(header, table.shape[1], label, name)
-    return np.delete(table, column, axis=1).astype(np.float32), table[:, column]
+    table = read_labelled_table(name, label)
+    return table.features, table.labels
 
 
-def read_table(name: str | Path) -> tuple[list[str], np.ndarray]:
+def read_labelled_table(name: str | Path, label: str | int | None = None) -> LabelledTable:
+    """Read features with their names, and labels; see `read_csv`."""
+    header, text = _header_and_rows(name)
+    n_columns = len(next(csv.reader(io.StringIO(text))))
+    column = _label_column(header or [], n_columns, label, name)
+    others = [i for i in range(n_columns) if i != column]
+    features = _numbers(text, others, header, name).astype(np.float32)
+    fields = np.loadtxt(io.StringIO(text), str, delimiter=",", quotechar='"', usecols=column, ndmin=1, comments=None)
+    labels = np.char.strip(fields)
+    if all(_is_number(field) for field in labels.tolist()):
+        labels = labels.astype(np.float64)
+    return LabelledTable(None if header is None else [header[i] for i in others], features, labels)
+
+
+def read_table(name: str | Path) -> tuple[list[str] | None, np.ndarray]:
     """Return the names of the columns of a table, if its first line has them, and its numbers, float64 of two axes.
 
     Raises
@@ -42,15 +77,46 @@ def read_table(name: str | Path) -> tuple[list[str], np.ndarray]:
     ValueError
         If a field is not a number.
     """
+    header, text = _header_and_rows(name)
+    return header, _numbers(text, range(len(next(csv.reader(io.StringIO(text))))), header, name)
+
+
+def _header_and_rows(name: str | Path) -> tuple[list[str] | None, str]:
+    """Return the names of the columns, if the first line has them, and the lines of the rows.
+
+    The first line has names if it has text where the second one has a number, or where nothing else tells.
+    """
     text = read_bytes(name).decode("utf-8-sig")
-    first_line = text.split("\n", 1)[0].strip()
-    header = [field.strip().strip('"') for field in first_line.split(",")]
-    has_header = not all(_is_number(field) for field in header)
+    first, second = ([field.strip() for field in row] for row in _first_rows(text, name))
+    is_header = any(not _is_number(one) and _is_number(other) for one, other in zip(first, second, strict=False))
+    if not is_header and (all(map(_is_number, first)) or len(first) != len(second) or any(map(_is_number, first))):
+        return None, text
+    return first, text.split("\n", 1)[1]
+
+
+def _first_rows(text: str, name: str | Path) -> tuple[list[str], list[str]]:
+    rows = csv.reader(io.StringIO(text))
+    first, second = next(rows, []), next(rows, [])
+    if not first or (not second and not any(map(_is_number, first))):
+        raise ValueError(f"{name}: got a table without rows; need at least one; try another file")
+    return first, second
+
+
+def _numbers(text: str, columns: Sequence[int], header: list[str] | None, name: str | Path) -> np.ndarray:
+    """Return columns of numbers, float64 of two axes."""
     try:
-        table = np.loadtxt(io.StringIO(text), delimiter=",", skiprows=int(has_header), ndmin=2)
+        return np.loadtxt(io.StringIO(text), delimiter=",", quotechar='"', usecols=columns, ndmin=2, comments=None)
     except ValueError as error:
+        for row, fields in enumerate(csv.reader(io.StringIO(text))):
+            for i in columns if fields else ():
+                if i >= len(fields) or not _is_number(fields[i]):
+                    got = repr(fields[i]) if i < len(fields) else "no field"
+                    called = i if header is None else repr(header[i])
+                    raise ValueError(
+                        f"{name}: got {got} in row {row}, column {called}; need a number; try leaving the column or "
+                        "row out, or numbers for its values, such as pandas.get_dummies makes"
+                    ) from error
         raise ValueError(f"{name}: got {error}; need numbers separated by commas; try another file") from error
-    return header if has_header else [], table
 
 
 def _is_number(text: str) -> bool:
@@ -66,7 +132,7 @@ def _label_column(header: list[str], n_columns: int, label: str | int | None, na
     if isinstance(label, int) and -n_columns <= label < n_columns:
         return label % n_columns
     if label is None:
-        usual = [i for i, field in enumerate(header) if field.lower() in ("label", "labels", "target", "class", "y")]
+        usual = [i for i, field in enumerate(header) if field.lower() in LABEL_NAMES]
         return usual[0] if usual else n_columns - 1
     if label in header:
         return header.index(label)

@@ -53,6 +53,15 @@ class Inputs:
         }
         return {"train": self.train} | {name: evaluated(data) for name, data in parts.items() if data is not None}
 
+    def align(self, columns: Sequence[str] | None) -> None:
+        """Bring the columns of all features into this order, where they have names."""
+        for split, called in (("train", "training"), ("valid", "validation"), ("test", "test")):
+            data = getattr(self, split)
+            try:
+                setattr(self, split, None if data is None else data.with_columns(columns))
+            except ValueError as error:
+                raise ValueError(f"{called} data: {error}") from error
+
     def require_fitting(self, batch_size: int) -> None:
         """Refuse training data with another batch size, or less data than a minibatch."""
         train = self.train
@@ -182,7 +191,7 @@ def has_blocks_of_one_class(data: Data) -> bool:
     return summary.is_ordered_by_class and summary.run_length > order.block_rows
 
 
-def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: Sequence | np.ndarray) -> None:
+def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.ndarray) -> None:
     """Warn, once, of an order of rows or a choice of validation data from which a network learns badly.
 
     Parameters
@@ -190,7 +199,7 @@ def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: Seq
     data : Inputs
     labels : dict of str to LabelSummary
         Of each split, as the network takes them.
-    classes : sequence
+    classes : array
         The labels of the classes.
     """
     train, valid = labels["train"], labels.get("valid")
@@ -205,14 +214,18 @@ def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: Seq
             "got a file with rows in order of their classes, shuffled by blocks, which have rows of one class only; "
             f"try Data(..., shuffle_rows={MIX_MORE * data.train.order().group_rows})"  # type: ignore[attr-defined]
         )
-    for one, other, called in ((train, valid, ("training", "validation")), (valid, train, ("validation", "training"))):
-        missing = [] if one is None or other is None else sorted(set(one.counts) - set(other.counts))
-        if missing:
-            named = describe_classes([classes[number] for number in missing])
-            problems.append(
-                f"got {called[0]} data of classes that the {called[1]} data do not have ({named}); try "
-                "valid=0.2 with shuffled arrays, or DataWithHoldoutPartitions(..., stratify=True)"
-            )
+    only = {
+        split: sorted(set(one.counts) - set(other.counts))
+        for split, one, other in (("training", train, valid or train), ("validation", valid or train, train))
+    }
+    if any(only.values()):
+        named = [
+            f"{describe_classes(classes[found])} only in the {called} data" for called, found in only.items() if found
+        ]
+        problems.append(
+            f"got training and validation data of different classes: {', '.join(named)}; try valid=0.2 with arrays, or "
+            "DataWithHoldoutPartitions(..., stratify=True)"
+        )
     if problems:
         warnings.warn("; and ".join(problems), stacklevel=3)
 

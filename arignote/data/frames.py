@@ -1,0 +1,101 @@
+"""Data frames: the names of their columns, and their values as numbers.
+
+Frames are recognized by what they have, so that pandas need not be installed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+SHOWN = 10
+
+
+def column_names(table: Any) -> list[str] | None:
+    """Return the names of the columns of a data frame; None for anything else, and for names that are not text."""
+    names = getattr(table, "columns", None)
+    if isinstance(table, np.ndarray) or names is None or not hasattr(table, "shape"):
+        return None
+    names = list(names)
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def is_pandas_frame(table: Any) -> bool:
+    """Return True for a data frame of pandas."""
+    return type(table).__module__.startswith("pandas.") and hasattr(table, "columns")
+
+
+def as_features(table: Any) -> Any:
+    """Return the values of a data frame of pandas as an array of numbers; anything else as it is.
+
+    Raises
+    ------
+    ValueError
+        If a column has text, categories, times or missing values. The message names all such columns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> as_features(pd.DataFrame({"width": [1, 2], "is_new": [True, False]}))
+    array([[1., 1.],
+           [2., 0.]])
+    """
+    if not is_pandas_frame(table):
+        return table
+    wrong = [problem for name in range(table.shape[1]) for problem in [_problem(table.iloc[:, name])] if problem]
+    if wrong:
+        raise ValueError(
+            f"got a data frame in which {'; '.join(wrong)}; need numbers in all columns; try frame.fillna(...) for "
+            "missing values, pandas.get_dummies(frame) for text and categories, or frame.drop(columns=[...])"
+        )
+    values = np.asarray(table)
+    return values if values.dtype.kind in "biuf" else table.to_numpy(dtype=np.float64)
+
+
+def as_labels(table: Any) -> Any:
+    """Return the only column of a data frame of pandas; anything else as it is."""
+    return table.iloc[:, 0] if is_pandas_frame(table) and table.shape[1] == 1 else table
+
+
+def _problem(column: Any) -> str | None:
+    """Return what is wrong with a column of a frame, in words."""
+    kind = column.dtype
+    if getattr(kind, "categories", None) is not None:
+        return f"the column {column.name!r} has categories"
+    if getattr(kind, "kind", "O") in "Mm":
+        return f"the column {column.name!r} has times"
+    if getattr(kind, "kind", "O") not in "biuf":
+        example = next((value for value in column.tolist() if isinstance(value, str)), None)
+        return f"the column {column.name!r} has " + ("objects" if example is None else f"text, such as {example!r:.40}")
+    n_missing = int(column.isna().sum())
+    return f"the column {column.name!r} has {n_missing} missing values" if n_missing else None
+
+
+def positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Return where the columns of a table are that are wanted, in the order in which they are wanted.
+
+    Raises
+    ------
+    ValueError
+        If one is missing, or there are others.
+
+    Examples
+    --------
+    >>> positions(["b", "a"], ["a", "b"])
+    [1, 0]
+    """
+    problems = [
+        f"{what} {', '.join(map(repr, found[:SHOWN]))}{', ...' * (len(found) > SHOWN)}"
+        for what, found in (
+            ("without", [name for name in wanted if name not in names]),
+            ("with the other column", [name for name in names if name not in wanted]),
+            ("with several of", sorted({name for name in names if list(names).count(name) > 1})),
+        )
+        if found
+    ]
+    if problems:
+        raise ValueError(
+            f"got a table {' and '.join(problems)}; need the columns that the network was trained on, in any order; "
+            "try frame[classifier.feature_names_in_]"
+        )
+    return [list(names).index(name) for name in wanted]

@@ -1,0 +1,311 @@
+"""What is said, and what is refused, when a training run is resumed."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from arignote.data import files
+from arignote.data.readers import Data, DataWithHoldoutPartitions
+from arignote.nnets.callbacks import Callback, EarlyStopping
+from arignote.nnets.checkpoints import Checkpoint
+from arignote.nnets.nets import NNClassifier
+from arignote.nnets.train.resume import ResumeWarning, describe_function
+from tests.helpers import DROPPED, MLP, StopAfter, assert_same, assert_same_params, assert_same_training
+from tests.resume import run
+
+RULE = {"rule": "stalled", "initial_value": 0.1, "multiply_by": 0.5, "interval": 1}
+NEW = {"rule": "fixed", "initial_value": 0.01, "multiply_by": 0.5, "interval": 2, "schedule": [1, 4]}
+
+
+@pytest.fixture(autouse=True)
+def _quick(quick):
+    """Nothing here depends on C."""
+
+
+def fit(X, y=None, classifier=None, **given):
+    given = {"n_epochs": 3, "batch_size": 40, "sgd_type": "nag", "lr_rule": RULE} | given
+    return (classifier or NNClassifier(DROPPED, rng=1)).fit(X, y, **given)
+
+
+def again(classifier):
+    """Return the classifier as another program would get it."""
+    return NNClassifier.from_state(classifier.__getstate__())
+
+
+# -- resume=True -----------------------------------------------------------------------------------------------------
+
+
+def test_resume_begins_where_there_is_no_checkpoint_and_resumes_where_there_is_one(blobs, tmp_path):
+    straight = fit(*blobs, valid=0.25, checkpoint=tmp_path / "straight")
+    given = {"valid": 0.25, "resume": True, "checkpoint": tmp_path / "mine"}
+    for n_batches in (2, 3, 4):  # three programs that are stopped, and one that is not
+        fit(*blobs, callbacks=StopAfter(n_batches), **given)
+    assert_same_training(fit(*blobs, **given), straight)
+
+
+def test_resume_reads_the_checkpoint_that_an_object_names(blobs, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "mine", keep_all=True)
+    fit(*blobs, n_epochs=1, checkpoint=checkpoint, resume=True)
+    resumed = fit(*blobs, n_epochs=2, checkpoint=checkpoint, resume=True)
+    assert [entry["epoch"] for entry in resumed.trainer.history] == [1, 2]
+
+
+def test_resume_from_object_storage(blobs):
+    given = {"checkpoint": "memory://runs/mine", "resume": True}
+    fit(*blobs, callbacks=StopAfter(8), **given)
+    assert_same_training(fit(*blobs, **given), fit(*blobs))
+
+
+def test_a_trained_classifier_resumes_its_own_training(blobs, tmp_path):
+    given = {"checkpoint": tmp_path / "mine", "resume": True}
+    classifier = fit(*blobs, n_epochs=2, **given)
+    fit(*blobs, classifier=classifier, n_epochs=3, checkpoint=tmp_path / "other", resume=True)
+    assert_same_training(classifier, fit(*blobs))
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (MLP, r"layer 2 DropoutLayer .*; layer 3 ClassificationOutputLayer|layer 2 ClassificationOutputLayer"),
+        (
+            [["FCLayer", {"n_units": 9, "activation": "tanh"}], *DROPPED[1:]],
+            r"layer 1 FCLayer .*9.*stored: FCLayer .*8",
+        ),
+        ([*DROPPED[:2], DROPPED[0], DROPPED[2]], r"layer 4 .*stored: none"),
+    ],
+)
+def test_another_network_is_refused(layers, message, blobs, tmp_path):
+    fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine")
+    before = (tmp_path / "mine_last.pkl.gz").read_bytes()
+    with pytest.raises(ValueError, match="got a network that differs from the one in the checkpoint: .*" + message):
+        fit(*blobs, classifier=NNClassifier(layers, rng=1), checkpoint=tmp_path / "mine", resume=True)
+    assert (tmp_path / "mine_last.pkl.gz").read_bytes() == before
+
+
+def test_another_shape_is_refused(blobs, tmp_path):
+    fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine")
+    with pytest.raises(ValueError, match=r"n_in=\(4,\) \(stored: \(5,\)\)"):
+        fit(*blobs, NNClassifier(DROPPED, rng=1, n_in=4), checkpoint=tmp_path / "mine", resume=True)
+
+
+# -- other data ------------------------------------------------------------------------------------------------------
+
+
+def changed_data(X, y):
+    part = Data(X, y, shuffle=True, seed=3)
+    return {
+        "other rows": {"X": X[::-1], "y": y[::-1]},
+        "scaled": {"X": 2 * X, "y": y},
+        "other labels": {"X": X, "y": np.roll(y, 1)},
+        "fewer rows": {"X": X[:-1], "y": y[:-1]},
+        "another fraction": {"X": X, "y": y, "valid": 0.5},
+        "other validation data": {"X": X, "y": y, "valid": (X, y)},
+        "no validation data": {"X": X, "y": y, "valid": None},
+        "another order": {"X": part, "y": None, "valid": (X, y)},
+    }
+
+
+@pytest.mark.parametrize("stopped", ["in an epoch", "at its end", "finished"])
+@pytest.mark.parametrize("case", changed_data(np.eye(4), np.arange(4)))
+def test_other_data_are_refused(case, stopped, blobs, tmp_path):
+    X, y = blobs
+    n_epochs, callbacks = {"in an epoch": (3, StopAfter(6)), "at its end": (1, ()), "finished": (3, ())}[stopped]
+    classifier = again(fit(X, y, valid=0.25, n_epochs=n_epochs, callbacks=callbacks))
+    state = classifier.__getstate__()
+    changed = {"valid": 0.25} | changed_data(X, y)[case]
+    with pytest.raises(ValueError, match=r"got other data than .* stopped on, after \d epochs.*try a new"):
+        fit(**changed, classifier=classifier, n_epochs=3)
+    assert_same(classifier.__getstate__(), state)
+    with pytest.warns(ResumeWarning, match="got other data than"):
+        fit(**changed, classifier=again(classifier), n_epochs=4, data_check="warn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(**changed, classifier=again(classifier), n_epochs=4, data_check=False)
+
+
+def test_test_data_may_be_left_out_or_come_later(blobs):
+    X, y = blobs
+    classifier = fit(X, y, n_epochs=1, test=(X, y))
+    fit(X, y, classifier=classifier, n_epochs=2)
+    fit(X, y, classifier=classifier, n_epochs=3, test=(X, y))
+    with pytest.raises(ValueError, match="test data: 40 rows instead of 240"):
+        fit(X, y, classifier=classifier, n_epochs=4, test=(X[:40], y[:40]))
+
+
+def test_the_same_rows_as_a_copy_or_as_data_in_the_same_order_are_the_same(blobs):
+    X, y = blobs
+    classifier = fit(X, y, n_epochs=1, shuffle=False)
+    fit(X.copy(), y.astype("int8"), classifier=classifier, n_epochs=2)
+    fit(Data(X, y, batch_size=40), classifier=classifier, n_epochs=3)
+    assert_same_training(classifier, fit(X, y, shuffle=False))
+
+
+# -- other arguments -------------------------------------------------------------------------------------------------
+
+
+CHANGED = {
+    "batch_size": 30,
+    "sgd_type": "adadelta",
+    "lr_rule": NEW,
+    "momentum_rule": NEW,
+    "sgd_max_grad_norm": 1.0,
+    "valid_loss": "error",
+    "test_loss": "error",
+    "validation_frequency": 100,
+    "validate_on_train": True,
+    "checkpoint_all": True,
+    "extra_metadata": {"a": 1},
+    "shards": 2,
+    "shuffle": False,
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_an_argument_that_differs_is_listed_and_changes_nothing(name, blobs):
+    classifier = again(fit(*blobs, n_epochs=2))
+    with pytest.warns(ResumeWarning, match=rf"keeps its own: {name}=.* \(stored: .*\); try ") as told:
+        fit(*blobs, classifier=classifier, **{name: CHANGED[name]})
+    assert len(told) == 1 and told[0].filename.endswith("test_resume.py")
+    assert_same_training(classifier, fit(*blobs))
+
+
+def test_all_differences_are_in_one_warning(blobs, tmp_path):
+    fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine")
+    new = NNClassifier(DROPPED, rng=7, batch_size=33)
+    with pytest.warns(ResumeWarning) as told:
+        new.fit(*blobs, n_epochs=2, sgd_type="adam", checkpoint=tmp_path / "mine", resume=True)
+    found = str(told[0].message)
+    assert len(told) == 1
+    for part in ("sgd_type='adam' (stored: 'nag')", "rng=7 (stored: 1)", "batch_size=33 (stored: 40)"):
+        assert part in found
+    assert new.seed == 1 and new.trainer.settings.batch_size == 40
+
+
+def test_a_constructor_without_a_seed_takes_the_stored_one(blobs, tmp_path):
+    fit(*blobs, n_epochs=2, checkpoint=tmp_path / "mine")
+    resumed = fit(*blobs, NNClassifier(DROPPED), checkpoint=tmp_path / "mine", resume=True)
+    assert_same_training(resumed, fit(*blobs))
+
+
+def shift(X, y, epoch, rng):
+    return X + rng.normal(size=X.shape), y
+
+
+def test_another_augmentation_is_said(blobs):
+    classifier = fit(*blobs, n_epochs=1, augmentation=shift)
+    fit(*blobs, classifier=classifier, n_epochs=2, augmentation=shift)
+    with pytest.warns(ResumeWarning, match="got augmentation=none for .* that had shift; it continues with none"):
+        fit(*blobs, classifier=classifier, n_epochs=3)
+    with pytest.warns(ResumeWarning, match="got augmentation=shift for a training that had none"):
+        fit(*blobs, classifier=classifier, n_epochs=4, augmentation=shift)
+    assert describe_function(EarlyStopping()) == "EarlyStopping"
+
+
+def test_what_may_change_changes_without_a_word(blobs, tmp_path):
+    classifier = fit(*blobs, n_epochs=1, checkpoint=tmp_path / "one")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(*blobs, classifier=classifier, n_epochs=3, checkpoint=tmp_path / "two", prefetch=0, progress=False,
+            callbacks=EarlyStopping(patience=9), checkpoint_batches=2, best=False)  # fmt: skip
+    assert classifier.trainer.progress.epoch == 3
+
+
+# -- change=... ------------------------------------------------------------------------------------------------------
+
+
+def rates(classifier):
+    return [entry["learning_rate"] for entry in classifier.trainer.history]
+
+
+def test_a_new_rule_takes_over_at_the_next_validation(blobs):
+    given = {"lr_rule": NEW, "change": ["lr_rule"], "n_epochs": 8}
+    at_edge = fit(*blobs, again(fit(*blobs, n_epochs=2)), **given)
+    within = fit(*blobs, again(fit(*blobs, n_epochs=3, callbacks=StopAfter(15))), **given)
+    # NEW begins with 0.01; its schedule is 4 after that, and then each second validation.
+    assert rates(at_edge) == [0.1, 0.1, 0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025]
+    assert rates(within) == [0.1, 0.1, 0.1, 0.01, 0.005, 0.005, 0.0025, 0.0025]
+
+
+def test_a_change_survives_stops_and_is_made_once(blobs, tmp_path):
+    given = {"lr_rule": NEW, "momentum_rule": NEW, "change": ["lr_rule", "momentum_rule"], "n_epochs": 6}
+    stored = fit(*blobs, n_epochs=3, callbacks=StopAfter(9)).__getstate__()
+    straight = fit(*blobs, NNClassifier.from_state(stored), **given)
+    classifier = NNClassifier.from_state(stored)
+    while not classifier.trainer.finished:  # each time a new program, given the same arguments
+        classifier = fit(*blobs, again(classifier), callbacks=StopAfter(2), **given)
+    assert_same_training(classifier, straight)
+
+
+def test_a_pending_rule_is_what_others_are_compared_with(blobs):
+    classifier = fit(*blobs, n_epochs=3, callbacks=StopAfter(9))
+    fit(*blobs, classifier=classifier, lr_rule=NEW, change="lr_rule", callbacks=StopAfter(1))
+    assert list(classifier.trainer.sgd.pending_rules) == ["lr_rule"]
+    with pytest.warns(ResumeWarning, match=r"lr_rule=.*try fit\(..., change=\['lr_rule'\]\) if that is meant"):
+        fit(*blobs, classifier=classifier)
+
+
+# -- the best weights ------------------------------------------------------------------------------------------------
+
+
+HIGH = {"rule": "const", "initial_value": 3.0}  # so that the best network is not the last
+
+
+class Last(Callback):
+    """Keep the parameters that each epoch ends with."""
+
+    def on_epoch_end(self, classifier):
+        self.params = classifier.network.get_values()
+
+
+@pytest.mark.parametrize("with_checkpoint", [False, True])
+def test_the_network_has_the_best_weights_in_the_end(with_checkpoint, blobs, tmp_path, caplog):
+    checkpoint = {"checkpoint": tmp_path / "mine"} if with_checkpoint else {}
+    last = Last()
+    with caplog.at_level("INFO", "arignote"):
+        classifier = fit(*blobs, valid=0.25, n_epochs=6, lr_rule=HIGH, callbacks=last, **checkpoint)
+    trainer = classifier.trainer
+    assert trainer.progress.best_epoch < 6
+    assert_same(classifier.network.get_values(), trainer.best_params)
+    assert_same(trainer.last_params, last.params)
+    said = f"the parameters of epoch {trainer.progress.best_epoch:g}, with the best validation loss"
+    assert said in classifier.weights and said in caplog.text
+    again = fit(*blobs, valid=0.25, n_epochs=6, lr_rule=HIGH, best=False)
+    assert_same(again.network.get_values(), last.params)
+    assert again.weights == "the last parameters, after epoch 6"
+    if with_checkpoint:  # what another program reads is what this one has
+        assert_same_params(files.checkpoint_read(tmp_path / "mine"), classifier)
+        assert files.checkpoint_read(tmp_path / "mine").weights == classifier.weights
+
+
+def test_it_goes_on_from_the_last_weights(blobs):
+    given = {"valid": 0.25, "lr_rule": HIGH}
+    straight = fit(*blobs, n_epochs=6, **given)
+    classifier = fit(*blobs, n_epochs=4, **given)
+    assert_same_training(fit(*blobs, classifier=classifier, n_epochs=6, **given), straight)
+
+
+def test_weights_of_a_network_that_is_not_trained():
+    assert NNClassifier(MLP, n_in=5).weights == "initial parameters"
+
+
+# -- runs of tests.resume.run ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["arrays", "folder"])
+def test_what_fit_shuffles_and_holds_out_is_resumed_after_any_minibatch(kind, tmp_path):
+    layers, given = run.arguments(kind, tmp_path)
+    straight = NNClassifier(layers, rng=5).fit(**given, n_epochs=2)
+    for n_batches in range(1, 14):
+        name = tmp_path / f"after{n_batches}"
+        NNClassifier(layers, rng=5).fit(**given, n_epochs=2, checkpoint=name, callbacks=StopAfter(n_batches))
+        resumed = NNClassifier(layers, rng=5).fit(**given, n_epochs=2, checkpoint=name, resume=True)
+        assert_same_training(resumed, straight)
+
+
+def test_partitions_keep_their_order_when_resumed(blobs):
+    X, y = blobs
+    parts = DataWithHoldoutPartitions(X, y, 40, 0.25)
+    classifier = fit(parts, n_epochs=1)
+    assert classifier.trainer.settings.order == "own"
+    assert_same_training(fit(parts, classifier=again(classifier)), fit(parts))
