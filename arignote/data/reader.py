@@ -327,7 +327,7 @@ class SparseReader(Reader):
         if hasattr(reader, "dtype"):
             self.dtype = reader.dtype
         if hasattr(reader, "block_rows"):
-            self.block_rows = max(1, reader.block_rows * self.n_rows // reader.n_rows)
+            self.block_rows = reader.block_rows and max(1, reader.block_rows * self.n_rows // reader.n_rows)
 
     def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
         with self.opened() as read:

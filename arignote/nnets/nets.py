@@ -498,7 +498,7 @@ class NNClassifier:
                 writer.warn_of_replacing()
         used = resuming.describe_function(augmentation)
         if self.trainer is None:
-            inputs.warn_of_order(data, labels, self.classes_)
+            inputs.warn_of_order(data, labels, self.classes_, loader.n_batches("train"))
         else:
             self._resume(self.trainer, given, change, used)
         trainer.settings.augmentation, trainer.data = used, fingerprints

@@ -191,7 +191,7 @@ def has_blocks_of_one_class(data: Data) -> bool:
     return summary.is_ordered_by_class and summary.run_length > order.block_rows
 
 
-def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.ndarray) -> None:
+def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.ndarray, n_batches: int) -> None:
     """Warn, once, of an order of rows or a choice of validation data from which a network learns badly.
 
     Parameters
@@ -201,10 +201,12 @@ def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.
         Of each split, as the network takes them.
     classes : array
         The labels of the classes.
+    n_batches : int
+        Minibatches in an epoch.
     """
     train, valid = labels["train"], labels.get("valid")
     problems = []
-    if train.is_ordered_by_class and not data.train.shuffle:
+    if train.is_ordered_by_class and not data.train.shuffle and n_batches > 1:
         problems.append(
             "got training rows in order of their classes, which nothing shuffles, so that the network forgets early "
             "classes while it learns later ones; try shuffle=True, of fit or of Data"
