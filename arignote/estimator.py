@@ -8,7 +8,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-from arignote.data.dataset import Data, DataWithHoldoutPartitions
 from arignote.nnets.nets import NNClassifier, define_mlp
 
 
@@ -103,12 +102,15 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
             )
         seed = check_random_state(self.random_state).randint(2**31)
         classifier = NNClassifier(self._definition(), n_in=X.shape[1], rng=seed)
-        train, valid = self._held_out(X, labels, seed)
+        n_train = len(X)
+        if self.valid:  # about: each class is rounded by itself
+            n_train = int((1 - self.valid) * n_train) - len(self.classes_) // 2
         self.classifier_ = classifier.fit(
-            train,
-            valid=valid,
+            X,
+            labels,
+            valid=self.valid or None,
             n_epochs=self.n_epochs,
-            batch_size=min(self.batch_size, train.n_rows),
+            batch_size=min(self.batch_size, max(1, n_train)),
             sgd_type=self.sgd_type,
             lr_rule=self.lr_rule,
             momentum_rule=self.momentum_rule,
@@ -117,8 +119,6 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
         )
         trainer = self.classifier_.trainer
         assert trainer is not None  # set by fit
-        if valid is not None:
-            classifier.network.set_values(trainer.best_params or {})
         self.n_iter_ = trainer.progress.epoch
         return self
 
@@ -141,11 +141,3 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
             )
         *layers, (kind, *params) = self.layer_defs
         return [*layers, [kind, {"n_classes": n_classes, **(params[0] if params else {})}]]
-
-    def _held_out(self, X: np.ndarray, labels: np.ndarray, seed: int) -> tuple[Data, Data | None]:
-        """Return training data, shuffled in each epoch, and validation data, if any."""
-        if not self.valid:
-            return Data(X, labels, shuffle=True), None
-        size = min(self.batch_size, len(X))
-        parts = DataWithHoldoutPartitions(X, labels, size, self.valid, shuffle=True, seed=seed, stratify=True)
-        return parts.train, parts.valid

@@ -69,14 +69,11 @@ def main() -> None:
     test = Data(*readers["t10k"], alter_features=to_unit)
 
     checkpoint = arguments.folder / f"fashion-{arguments.net}{'-in-memory' if arguments.in_memory else ''}"
-    if files.checkpoint_path(checkpoint).exists() and not arguments.fresh:
-        classifier = files.checkpoint_read(checkpoint)
-    else:
-        classifier = nets.NNClassifier(NETS[arguments.net], name=f"Fashion-MNIST {arguments.net}", rng=arguments.rng)
+    classifier = nets.NNClassifier(NETS[arguments.net], name=f"Fashion-MNIST {arguments.net}", rng=arguments.rng)
     started = time.monotonic()
     classifier.fit(
         data, n_epochs=arguments.epochs, augmentation=AUGMENTATION, checkpoint=checkpoint, sgd_type="nag",
-        lr_rule=LR_RULE, momentum_rule=MOMENTUM_RULE,
+        lr_rule=LR_RULE, momentum_rule=MOMENTUM_RULE, resume=not arguments.fresh,
     )  # fmt: skip
     progress = classifier.trainer.progress
     seconds = time.monotonic() - started

@@ -11,7 +11,6 @@ from pathlib import Path
 from arignote import sample_data
 from arignote.cluster import Cluster
 from arignote.data import files
-from arignote.data.readers import Data
 from arignote.image import augment
 from arignote.nnets import nets
 from arignote.util import plotting
@@ -78,13 +77,7 @@ def main() -> None:
     arguments = parse_arguments()
     name, define, augmentation, n_epochs = NETS[arguments.net]
     checkpoint = arguments.checkpoint or f"runs/{arguments.net}"
-    last = files.checkpoint_path(checkpoint)
-    if last.exists() and not arguments.fresh:
-        print(f"Resuming from {last} (--fresh starts over).")
-        classifier = files.checkpoint_read(last)
-    else:
-        classifier = nets.NNClassifier(define(), name=name, rng=arguments.rng)
-
+    classifier = nets.NNClassifier(define(), name=name, rng=arguments.rng)
     train, valid, test = files.read_pickle(sample_data.mnist)
     started = time.monotonic()
     arguments_of_fit = {
@@ -93,7 +86,7 @@ def main() -> None:
         "workers": Cluster(arguments.workers, arguments.cluster) if arguments.workers else None,
         "shards": arguments.shards,
     }  # fmt: skip
-    classifier.fit(Data(*train, shuffle=True), valid=valid, test=test, checkpoint=checkpoint, **arguments_of_fit)
+    classifier.fit(train, valid=valid, test=test, checkpoint=checkpoint, resume=not arguments.fresh, **arguments_of_fit)
     print(f"Trained to epoch {classifier.trainer.progress.epoch} in {time.monotonic() - started:.0f} s.")
     print(f"Test error of the network with the best validation loss: {100 * (1 - classifier.score(*test)):.2f} %")
     plot = Path(arguments.plot or f"{checkpoint}.png")

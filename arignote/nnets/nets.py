@@ -1,5 +1,6 @@
 """The classifier, and shortcuts to the definitions of common networks."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -238,7 +239,9 @@ class NNClassifier:
     def export_onnx(self, filename: str | Path) -> Path:
         """Write the deterministic network as an ONNX model, which other programs run.
 
-        Its input is "features", float32 of shape (n, ...), as the input layer takes it; its output "probabilities".
+        Its input is "features", float32 of shape (n, ...), as the input layer takes it; its output "probabilities". Its
+        metadata tell which parameters it has ("weights", see `weights`) and, as JSON, the labels of the classes
+        ("classes") and the names of the features ("features", null if they have none).
 
         Parameters
         ----------
@@ -257,7 +260,12 @@ class NNClassifier:
             If a layer of your own, or an activation that is a function, has no form in ONNX; see
             :mod:`arignote.nnets.onnx_export`.
         """
-        content = onnx_export.model_of(self.network, self.name).SerializeToString()
+        metadata = {
+            "weights": self.weights,
+            "classes": json.dumps(self.classes_.tolist()),
+            "features": json.dumps(self.feature_names_in_),
+        }
+        content = onnx_export.model_of(self.network, self.name, metadata).SerializeToString()
         atomic.write(filename, lambda file: file.write(content))
         return Path(filename)
 

@@ -5,7 +5,7 @@ that adds it to the model. A layer of your own has a method ``to_onnx(model, x)`
 :class:`Model`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import util
 from typing import Any
 
@@ -46,8 +46,8 @@ class Model:
         return self.weight(f"shape{len(self.initializers)}", np.array(sizes, np.int64))
 
 
-def model_of(network: Network, name: str) -> Any:
-    """Return a network as an ``onnx.ModelProto``.
+def model_of(network: Network, name: str, metadata: Mapping[str, str] | None = None) -> Any:
+    """Return a network as an ``onnx.ModelProto``, with metadata as its properties.
 
     Raises
     ------
@@ -88,6 +88,7 @@ def model_of(network: Network, name: str) -> Any:
         producer_name="arignote",
         producer_version=__version__,
     )
+    helper.set_model_props(found, dict(metadata or {}))
     checker.check_model(found, full_check=True)
     return found
 

@@ -1,12 +1,13 @@
 """Exported networks, run by onnxruntime."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from arignote.nnets import onnx_export
 from arignote.nnets.activations import BUILT_IN
 from arignote.nnets.layers import Layer
-from arignote.nnets.nets import NNClassifier
+from arignote.nnets.nets import NNClassifier, define_mlp
 from tests.nnets.layers.test_contract import EXAMPLES, NAMES, batch_for, network_with, with_random_params
 
 pytest.importorskip("onnx")
@@ -96,3 +97,13 @@ def test_without_the_package_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setattr(onnx_export.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'arignote\[export\]'"):
         onnx_export.model_of(network_with("FCLayer"), "it")
+
+
+def test_the_metadata_tell_weights_classes_and_features(tmp_path, quick):
+    frame = pd.DataFrame(np.eye(6, 2), columns=["width", "height"])
+    classifier = NNClassifier(define_mlp([3], 2), rng=0)
+    classifier.fit(frame, list("ababab"), valid=(frame, list("ababab")), n_epochs=3, batch_size=2)
+    session = onnxruntime.InferenceSession(classifier.export_onnx(tmp_path / "mine.onnx").read_bytes())
+    found = session.get_modelmeta().custom_metadata_map
+    assert found == {"weights": classifier.weights, "classes": '["a", "b"]', "features": '["width", "height"]'}
+    assert "with the best validation loss" in found["weights"]

@@ -137,6 +137,11 @@ def _partitions(
     """Cut data into rows to train, to validate and to test on."""
     if order == LEGACY:
         by_class = isinstance(whole.features, ImageFolderReader)
+        if not by_class:
+            logger.warning(
+                "This training was begun by an earlier version of Arignote, which did not shuffle: the rows keep the "
+                "order in which they are stored."
+            )
         parts = DataWithHoldoutPartitions(
             whole.features, whole.labels, batch_size, valid_frac, test_frac, shuffle=by_class, stratify=by_class
         )
