@@ -144,3 +144,40 @@ def test_a_machine_without_the_service_is_left_in_peace(caplog):
     watcher._thread.join(20)
     assert not watcher._thread.is_alive() and told == [] and caplog.text == ""
     watcher.stop()
+
+
+TWO_FITS = """
+import sys
+import numpy as np
+from arignote import engine
+from arignote.nnets.nets import NNClassifier, define_mlp
+
+how, folder = sys.argv[1:]
+X, y = np.random.default_rng(0).normal(size=(240, 5)), np.arange(240) % 3
+with engine.quick_compile():
+    for name in ("first", "second"):
+        classifier = NNClassifier(define_mlp([8], 3), rng=1)
+        n_epochs = 100_000 if name == "first" else 1
+        classifier.fit(X, y, n_epochs=n_epochs, batch_size=20, checkpoint=f"{folder}/{name}", interrupt=how)
+        print(name, classifier.trainer.stopped_by, flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["stop", "raise"])
+def test_ctrl_c_ends_one_fit_or_the_program(how, tmp_path):
+    command = [sys.executable, "-c", TWO_FITS, how, str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, cwd=ROOT, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, **pipes)
+    for line in process.stderr:
+        if "epoch 3/" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert files.checkpoint_read(tmp_path / "first").trainer.progress.epoch >= 3
+    if how == "stop":
+        assert (process.returncode, out) == (0, "first Ctrl-C\nsecond None\n")
+        assert "Stopped by Ctrl-C; the program continues" in err
+    else:
+        assert process.returncode != 0 and out == ""
+        assert "Stopped by Ctrl-C; a KeyboardInterrupt follows" in err and err.rstrip().endswith("KeyboardInterrupt")
+        assert not (tmp_path / "second_last.pkl.gz").exists()
