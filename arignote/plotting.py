@@ -191,7 +191,8 @@ def confusion_matrix(classifier: Any, X: Any, y: Any, filename: str | Path | Non
     classifier = _classifier(classifier)
     n = classifier.network.output_layer.n_classes
     counts = np.zeros((n, n), int)
-    np.add.at(counts, (classifier.network.output_layer.prepare_labels(y), classifier.predict(X)), 1)
+    predicted = classifier.network.output_layer.decide(classifier.predict_proba(X))
+    np.add.at(counts, (classifier.network.prepare_labels(y), predicted), 1)
     accuracy = np.trace(counts) / counts.sum()
     side = max(5, 0.5 * n)
     axes = _axes(
@@ -211,6 +212,9 @@ def confusion_matrix(classifier: Any, X: Any, y: Any, filename: str | Path | Non
                 fontsize=8,
             )
     axes.set(xticks=range(n), yticks=range(n))
+    if classifier.network.classes is not None:
+        axes.set_xticklabels(classifier.classes_, rotation=90)
+        axes.set_yticklabels(classifier.classes_)
     return _save(axes, filename)
 
 
@@ -231,7 +235,7 @@ def most_wrong(classifier: Any, X: Any, y: Any, filename: str | Path | None = No
     array of matplotlib axes, one for each image
     """
     classifier = _classifier(classifier)
-    labels = classifier.network.output_layer.prepare_labels(y)
+    labels, classes = classifier.network.prepare_labels(y), classifier.classes_
     probabilities = classifier.predict_proba(X)
     worst = np.argsort(probabilities[np.arange(len(labels)), labels], kind="stable")[:n_examples]
     shape = _image_shape(classifier.layers_inf[0])
@@ -243,8 +247,10 @@ def most_wrong(classifier: Any, X: Any, y: Any, filename: str | Path | None = No
     for axes, row in zip(grid, worst, strict=False):
         image = np.asarray(X[row], float).reshape(shape)
         _show(axes, image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0), PLAIN)
-        predicted = probabilities[row].argmax()
-        text = f"{labels[row]}, predicted {predicted}\n{100 * probabilities[row, labels[row]]:.1g} %, row {row}"
+        predicted = classes[probabilities[row].argmax()]
+        text = (
+            f"{classes[labels[row]]}, predicted {predicted}\n{100 * probabilities[row, labels[row]]:.1g} %, row {row}"
+        )
         axes.set_title(text, fontsize=7)
     return _save(grid, filename)
 

@@ -104,6 +104,20 @@ def test_the_confusion_matrix_shows_counts(trained, blobs, tmp_path):
     check_png(tmp_path / "confusion.png")
 
 
+def test_classes_have_their_names(blobs, quick):
+    X, y = blobs
+    names = np.array(["oak", "ash", "elm"])
+    classifier = NNClassifier(MLP, rng=1).fit(X, names[y], n_epochs=2, batch_size=20)
+    axes = plotting.confusion_matrix(classifier, X, names[y])
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["ash", "elm", "oak"]
+    assert f"accuracy {100 * classifier.score(X, names[y]):.2f} %" in axes.get_title()
+    images = NNClassifier([["InputImageLayer", {"n_images": 1, "n_pixels": (1, 5)}], *MLP], rng=1)
+    images.fit(X, names[y], n_epochs=2, batch_size=20)
+    title = plotting.most_wrong(images, X, names[y], n_examples=1)[0].get_title()
+    row = int(title.rpartition(" ")[2])
+    assert title.startswith(f"{names[y][row]}, predicted {images.predict(X)[row]}")
+
+
 def test_the_most_wrong_come_first(images, tmp_path):
     classifier, X, y = images
     grid = plotting.most_wrong(classifier, X, y, tmp_path / "wrong.png", n_examples=5)
