@@ -67,6 +67,9 @@ class Target(Protocol):
     def prepare_labels(self, y: np.ndarray, first_row: int = 0) -> np.ndarray:
         """Return labels as the network takes them, or raise ValueError, naming a row counted from `first_row`."""
 
+    def check_labels(self, y: np.ndarray) -> np.ndarray:
+        """Return labels that were prepared before, and perhaps changed since, or raise ValueError."""
+
 
 class Loader:
     """Reads minibatches by their positions.
@@ -272,7 +275,8 @@ class Loader:
             raise self._at_fault(X, y, ref, first, error) from None
         if self._augment is not None and self._is_augmented(ref.split):
             position = (ref.index,) if n_shards == 1 else (ref.index, shard)
-            batch = self._prepared(*self._augment(own_copy(batch.X), own_copy(batch.y), ref.epoch, *position))
+            X, y = self._augment(own_copy(batch.X), own_copy(batch.y), ref.epoch, *position)
+            batch = Batch(self.network.prepare_features(X), self.network.check_labels(y))
         return batch
 
     def _prepared(self, X: Any, y: Any) -> Batch:

@@ -231,6 +231,10 @@ class Network:
             labels = encode(labels, self.classes, first_row)
         return self.output_layer.prepare_labels(labels, first_row)
 
+    def check_labels(self, labels: np.ndarray) -> np.ndarray:
+        """Return labels that were prepared before, and perhaps changed by an augmentation since, or refuse them."""
+        return self.output_layer.prepare_labels(labels)
+
     # -- compiled functions ------------------------------------------------------------------------------------------
 
     @cached_property
