@@ -248,10 +248,8 @@ def most_wrong(classifier: Any, X: Any, y: Any, filename: str | Path | None = No
         image = np.asarray(X[row], float).reshape(shape)
         _show(axes, image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0), PLAIN)
         predicted = classes[probabilities[row].argmax()]
-        text = (
-            f"{classes[labels[row]]}, predicted {predicted}\n{100 * probabilities[row, labels[row]]:.1g} %, row {row}"
-        )
-        axes.set_title(text, fontsize=7)
+        share = f"{100 * probabilities[row, labels[row]]:.1g} %"
+        axes.set_title(f"{classes[labels[row]]}, predicted {predicted}\n{share}, row {row}", fontsize=7)
     return _save(grid, filename)
 
 

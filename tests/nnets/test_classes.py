@@ -94,3 +94,16 @@ def test_labels_of_shards_are_numbered_too(n_shards, blobs, quick):
     given = {"n_epochs": 2, "batch_size": 30, "shards": n_shards}
     named = NNClassifier(MLP, rng=1).fit(X, np.array(["a", "b", "c"])[y], **given)
     assert_same_params(named, NNClassifier(MLP, rng=1).fit(X, y, **given))
+
+
+def swapped(X, y, epoch, rng):
+    """Swap two classes: an augmentation gets class numbers, and returns some."""
+    return X, np.where(y == 2, 2, 1 - y)
+
+
+@pytest.mark.parametrize("names", [["a", "b", "c"], [1, 2, 3]])
+def test_an_augmentation_gets_and_returns_class_numbers(names, blobs, quick):
+    X, y = blobs
+    given = {"n_epochs": 2, "batch_size": 30, "augmentation": swapped}
+    named = NNClassifier(MLP, rng=1).fit(X, np.array(names)[y], **given)
+    assert_same_params(named, NNClassifier(MLP, rng=1).fit(X, y, **given))
