@@ -74,3 +74,15 @@ def test_a_restored_rule_goes_on():
 
 def test_both_names_of_the_constant_rule_are_equal():
     assert Rule("constant", 0.5).definition() == Rule("const", 0.5).definition()
+
+
+def test_a_rule_that_takes_over_knows_the_best_loss_and_what_is_over():
+    earlier = Rule("const", 0.5)
+    for loss in (3.0, 1.0, 2.0):
+        earlier.update(loss)
+    new = Rule("stalled", 0.1, multiply_by=0.5, interval=1, schedule=[2, 5]).taking_over(earlier, epoch=3)
+    assert (new.value, new.n_validations, new.n_scheduled) == (0.1, 3, 1)
+    # Epoch 5 is in the schedule; after that, 1.5 is no new best, and 0.5 is one.
+    assert [new.update(loss, epoch) for epoch, loss in ((4, 1.5), (5, 1.5), (6, 1.5), (7, 0.5))] == [
+        0.1, 0.05, 0.025, 0.025,
+    ]  # fmt: skip

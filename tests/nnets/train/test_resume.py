@@ -124,6 +124,15 @@ def test_other_data_are_refused(case, stopped, blobs, tmp_path):
         fit(**changed, classifier=again(classifier), n_epochs=4, data_check=False)
 
 
+def test_validation_data_do_not_come_and_go(blobs):
+    X, y = blobs
+    with_valid, without = (fit(X, y, n_epochs=1, valid=valid) for valid in ((X, y), None))
+    with pytest.raises(ValueError, match=r"after 1 epochs \(no validation data\)"):
+        fit(X, y, classifier=with_valid, n_epochs=2)
+    with pytest.raises(ValueError, match=r"after 1 epochs \(validation data, which it did not have\)"):
+        fit(X, y, classifier=without, n_epochs=2, valid=(X, y))
+
+
 def test_test_data_may_be_left_out_or_come_later(blobs):
     X, y = blobs
     classifier = fit(X, y, n_epochs=1, test=(X, y))
