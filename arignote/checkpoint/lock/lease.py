@@ -147,7 +147,7 @@ class Lease(Lock):
         owner = None if found is None else Owner.from_plain(plain_content(found))
         return InUseError(
             f"got checkpoint={str(self._name)!r}, which another program has taken over "
-            f"({owner or 'which has ended'}), since the lease was not renewed for {self._seconds:g} s or was deleted; "
+            f"({owner or 'it has ended since'}): the lease was not renewed for {self._seconds:g} s, or was deleted; "
             "need one program for each checkpoint; try the same again when that one has ended"
         )
 
