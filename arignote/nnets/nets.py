@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -369,6 +369,8 @@ class NNClassifier:
         ------
         TypeError, ValueError, OSError
             If an argument, the data or the checkpoint's folder cannot be used; before any work starts.
+        InUseError
+            If another program, or another `fit` of this one, trains under the name of the checkpoint.
         DivergedError
             If the loss becomes NaN or infinite.
         SystemExit
@@ -410,19 +412,18 @@ class NNClassifier:
         own = [callbacks] if isinstance(callbacks, Callback) else callbacks
         all_callbacks = CallbackList([*own, *bar, ValidationLog()], self, trainer.callback_states)
         all_callbacks.get_state()  # refuses what could not be stored
-        writer = None
-        if checkpoint is not None:
-            writer = CheckpointWriter(checkpoint, trainer.settings.extra_metadata)
-            if self.trainer is None:
+        metadata = trainer.settings.extra_metadata
+        with nullcontext() if checkpoint is None else CheckpointWriter(checkpoint, metadata) as writer:
+            if writer is not None and self.trainer is None:
                 writer.warn_of_replacing()
-        if self.trainer is not None:
-            self._resume(self.trainer, given)
-        if keep_all is not None:
-            trainer.settings.checkpoint_all = keep_all
-        self.trainer = trainer
-        logger.info("%s\n  trained by %s", self, trainer.sgd)
-        executor = partial(open_executor, trainer, loader, cluster)
-        Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice).train()
+            if self.trainer is not None:
+                self._resume(self.trainer, given)
+            if keep_all is not None:
+                trainer.settings.checkpoint_all = keep_all
+            self.trainer = trainer
+            logger.info("%s\n  trained by %s", self, trainer.sgd)
+            executor = partial(open_executor, trainer, loader, cluster)
+            Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice).train()
         return self
 
     def _new_trainer(self, given: Mapping[str, Any], cluster: Cluster | None) -> Trainer:
