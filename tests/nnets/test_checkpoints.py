@@ -231,6 +231,15 @@ def test_an_error_gives_the_name_back(when, blobs, tmp_path, monkeypatch):
     fit(X, y, n_epochs=1, checkpoint=tmp_path / "mine")
 
 
+def test_finish_gives_the_name_back(tmp_path):
+    for _ in range(2):
+        writer = CheckpointWriter(Checkpoint(tmp_path / "mine"), {})
+        assert [path.name for path in tmp_path.iterdir()] == [".mine.lock"]
+        writer.finish()
+        writer.finish()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_that_cannot_be_written_is_not_locked(blobs, tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "require_writable", lambda name: (_ for _ in ()).throw(OSError("read-only")))
     with pytest.raises(OSError, match="no file can be written there .read-only"):
@@ -260,6 +269,7 @@ def test_whoever_loses_the_name_at_the_very_end_is_told(blobs, tmp_path):
     taken = []
 
     def take_over():
+        wait_until((tmp_path / "mine_best_model.pkl.gz").exists)
         (tmp_path / ".mine.lock").unlink()
         taken.append(lock.acquire(tmp_path / "mine"))
 

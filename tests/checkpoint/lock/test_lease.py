@@ -8,6 +8,7 @@ import pytest
 
 from arignote.checkpoint import lock
 from arignote.checkpoint.lock import lease
+from arignote.checkpoint.lock import owner as owner_module
 from arignote.checkpoint.lock.owner import Owner
 from arignote.data import storage
 from tests.helpers import hold, wait_until
@@ -67,6 +68,7 @@ def test_it_is_renewed_until_it_is_released(name):
     wait_until(lambda: content_of(name)["renewals"] >= 3)
     held.release()
     held.release()
+    held.check()  # as the thread does that was about to renew it
     assert not storage.exists(f"{name}.lock")
     assert not [thread for thread in threading.enumerate() if thread.name == "arignote-lease"]
 
@@ -113,7 +115,7 @@ def test_a_program_that_runs_on_a_store_is_seen_by_another(bucket):
     assert not storage.exists(f"{name}.lock")
 
 
-def test_process_numbers_count_on_the_same_machine_only():
+def test_process_numbers_count_on_the_same_machine_only(monkeypatch):
     owner = Owner.this_program()
     assert not owner.has_ended()
     gone = os.fork()
@@ -125,6 +127,8 @@ def test_process_numbers_count_on_the_same_machine_only():
     assert not Owner.from_plain(plain | {"machine": "another"}).has_ended()
     assert not Owner.from_plain(plain | {"machine": None}).has_ended()
     assert not Owner.from_plain(plain | {"process": 2**70}).has_ended()
+    monkeypatch.setattr(owner_module, "_machine", lambda: None)
+    assert not Owner.from_plain(plain | {"machine": None}).has_ended()
 
 
 def test_a_program_that_ends_while_it_is_watched_has_written_something_new(name):
@@ -144,6 +148,15 @@ def test_of_programs_that_begin_at_once_one_has_it(exclusive, bucket, monkeypatc
     assert len(got) == 1 and len(refused) == 3
     got[0].check()
     got[0].release()
+
+
+def test_without_exclusive_files_a_program_waits_for_others_that_write_theirs_a_moment_later(name, monkeypatch):
+    monkeypatch.setattr(storage, "EXCLUSIVE", frozenset())
+    later = threading.Timer(0.1, lambda: leave(name))
+    later.start()
+    with pytest.raises(lock.InUseError, match="process 12 on host elsewhere"):
+        lock.acquire(name, moment=0.5)
+    later.join()
 
 
 def test_of_programs_that_wait_for_the_same_lease_one_has_it(name):

@@ -160,6 +160,14 @@ def test_whoever_comes_after_the_file_was_deleted_has_the_lock(tmp_path):
         assert os.listdir(tmp_path) == [".mnist.lock"]
 
 
+def test_a_release_leaves_the_file_of_another_program(tmp_path):
+    first = lock.acquire(tmp_path / "mnist")
+    (tmp_path / ".mnist.lock").unlink()
+    with lock.acquire(tmp_path / "mnist"):
+        first.release()
+        assert os.listdir(tmp_path) == [".mnist.lock"]
+
+
 @pytest.mark.parametrize("why", ["no locks", "no fcntl"])
 def test_where_there_are_no_locks_one_warning_says_so(why, tmp_path, monkeypatch, caplog):
     def refuse(*_):
