@@ -1,6 +1,7 @@
 """What several test modules need."""
 
 import http.server
+import os
 import signal
 import threading
 
@@ -49,3 +50,27 @@ def service():
     yield Service, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """Run a real S3 server on this machine, and return the address of a bucket."""
+    s3fs = pytest.importorskip("s3fs")
+    server_module = pytest.importorskip("moto.server")
+    import boto3
+
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    settings = {
+        "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    earlier = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    s3fs.S3FileSystem.clear_instance_cache()  # which knows the address of an earlier server
+    boto3.client("s3").create_bucket(Bucket="runs")
+    yield "s3://runs"
+    for name, value in earlier.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    server.stop()

@@ -3,7 +3,10 @@
 import hashlib
 import http.server
 import struct
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +115,26 @@ def wait_until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < deadline, f"waited for {seconds} s in vain"
         time.sleep(0.01)
+
+
+# -- other programs --------------------------------------------------------------------------------------------------
+
+HOLD = """
+import sys
+from arignote.checkpoint import lock
+with lock.acquire(sys.argv[1], float(sys.argv[2])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def hold(name, seconds=30):
+    """Start a program that holds the lock of a checkpoint until the end of the block."""
+    command = [sys.executable, "-c", HOLD, str(name), str(seconds)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
 
 
 # -- gradients -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from arignote import command
+from arignote.checkpoint import lock
 from arignote.data import files
 from tests.helpers import ROOT, digests, mean_nll
 
@@ -114,6 +115,14 @@ def test_the_same_command_goes_on(folder):
     in_two = digests(files.checkpoint_read("runs/mine"))
     assert train("--valid", "0.25", "--fresh") == 0
     assert digests(files.checkpoint_read("runs/mine")) == in_two
+
+
+def test_a_second_program_under_the_same_name_fails(folder, capsys):
+    with lock.acquire("runs/mine"):
+        assert train() == 1
+    error = capsys.readouterr().err
+    assert error.startswith("arignote: got checkpoint='runs/mine', under which another program trains (process ")
+    assert train() == 0
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_its_exit_code(folder):

@@ -5,6 +5,7 @@ fsspec is optional: ``pip install arignote[s3]`` installs it with its S3 backend
 
 import contextlib
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from arignote.data import atomic
 
 # These make single writes atomic. On other file systems, files are written under a temporary name and renamed.
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"})
+# Of these it is known that of several programs that create a file, only one succeeds.
+EXCLUSIVE = frozenset({"s3", "s3a", "memory"})
 
 
 def is_remote(name: str | Path) -> bool:
@@ -23,6 +26,21 @@ def is_remote(name: str | Path) -> bool:
     (True, False)
     """
     return "://" in str(name)
+
+
+def local_path(name: str | Path) -> Path | None:
+    """Return the path of a file on this machine, whose URL may be ``file:///tmp/a``, or None if it is elsewhere.
+
+    Examples
+    --------
+    >>> print(local_path("s3://bucket/key"))
+    None
+    """
+    if not is_remote(name):
+        return Path(name)
+    if _scheme(name) in ("file", "local"):
+        return Path(_open(name)[1])
+    return None
 
 
 def read(name: str | Path) -> bytes:
@@ -73,6 +91,43 @@ def write(name: str | Path, content: bytes, keep_as: str | Path | None = None) -
         atomic.write(name, lambda file: file.write(content))
 
 
+def create(name: str, content: bytes) -> bool:
+    """Write a file at a URL, unless there is one.
+
+    Returns
+    -------
+    bool
+        True if the store makes sure that only one of several programs succeeds that do so at the same moment.
+
+    Raises
+    ------
+    FileExistsError
+        If there is one.
+    """
+    filesystem, path = _open(name)
+    if _scheme(name) not in EXCLUSIVE:
+        filesystem.pipe_file(path, content)
+        return False
+    try:
+        filesystem.pipe_file(path, content, mode="create")
+    except (TypeError, ValueError, NotImplementedError, OSError) as error:
+        if filesystem.exists(path):
+            raise FileExistsError(path) from error
+        filesystem.pipe_file(path, content)  # the store, or this fsspec, does not know such a request
+        return False
+    try:
+        filesystem.pipe_file(path, content, mode="create")
+    except OSError:
+        return True
+    return False  # the store ignores what is asked for
+
+
+def delete(name: str) -> None:
+    """Delete the file at a URL."""
+    filesystem, path = _open(name)
+    filesystem.rm_file(path)
+
+
 def require_writable(name: str | Path) -> None:
     """Raise OSError unless a file of this name can be written; delete temporary files of interrupted writes."""
     if is_remote(name):
@@ -89,11 +144,28 @@ def require_writable(name: str | Path) -> None:
 
 def _link(source: Path, target: Path) -> None:
     """Make `target` a hard link to the file `source`, replacing an existing file atomically."""
-    temporary = target.with_name(f".{target.name}.link.tmp")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    os.link(source, temporary)
-    os.replace(temporary, target)
+    temporary = source.with_name(f".{source.name}.{uuid.uuid4().hex}.tmp")
+    while not _try_to_link(source, temporary):
+        if not source.exists():
+            raise missing(source)
+    try:
+        os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()  # it is still there if both were links to the same file
+
+
+def _try_to_link(source: Path, target: Path) -> bool:
+    """Make a hard link; return False if the source is not there, or was replaced at this moment."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _scheme(name: str | Path) -> str:
+    return str(name).split("://", 1)[0]
 
 
 def _open(name: str | Path) -> tuple[Any, str]:
@@ -113,7 +185,7 @@ def _write_remote(name: str | Path, content: bytes, keep_as: str | Path | None) 
     filesystem, path = _open(name)
     if keep_as is not None and filesystem.exists(path):
         filesystem.copy(path, _open(keep_as)[1])
-    if str(name).split("://", 1)[0] in OBJECT_STORES:
+    if _scheme(name) in OBJECT_STORES:
         filesystem.pipe_file(path, content)
     else:
         filesystem.pipe_file(f"{path}.tmp", content)

@@ -4,11 +4,13 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from arignote.checkpoint import format as checkpoint_format
+from arignote.checkpoint import lock
 from arignote.data import storage
 from arignote.util import checks
 
@@ -90,37 +92,50 @@ class CheckpointWriter:
     `write` takes a snapshot of the state; a thread packs it and writes it while training continues. A file that cannot
     be written is reported, and tried again before the next one.
 
+    The name is locked until `finish`, or until the end of a ``with`` block. If another program has taken it over in
+    spite of that, nothing more is written: `write` and `finish` raise InUseError.
+
     Parameters
     ----------
     checkpoint : Checkpoint
-    metadata : dict
-        Stored with each file.
 
     Raises
     ------
+    InUseError
+        If another program, or another `fit` of this one, trains under this name.
     OSError
         If no file can be written there.
-    ValueError
-        If the metadata are more than plain data.
     """
 
-    def __init__(self, checkpoint: Checkpoint, metadata: Mapping[str, Any]):
+    def __init__(self, checkpoint: Checkpoint):
         name, seconds, batches = checkpoint.name, checkpoint.seconds, checkpoint.batches
         self.name = name
-        self.metadata = checkpoint_format.plain_metadata(metadata)
+        self.metadata: dict[str, Any] = {}
         self._seconds, self._batches = seconds, batches
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="arignote-checkpoint")
         self._writing: Future | None = None
         self._unwritten: dict[str, tuple[dict[str, Any], bytes]] = {}
         self._at, self._batches_since = time.monotonic(), 0
         try:
-            for kind in ("last", "best_model"):
-                storage.require_writable(checkpoint_format.checkpoint_path(name, kind))
+            self._lock = self._take_place()
         except OSError as error:
             raise OSError(
                 f"got checkpoint={str(name)!r}, and no file can be written there ({error}); "
                 "need a place for checkpoints; try another"
             ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.finish()
+        finally:
+            self._lock.release()
+
+    def set_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Set what is stored with each file; refuse more than plain data."""
+        self.metadata = checkpoint_format.plain_metadata(metadata)
 
     @property
     def batches_left(self) -> int | None:
@@ -157,17 +172,35 @@ class CheckpointWriter:
         self._writing = self._executor.submit(self._write, kind, taken)
 
     def finish(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written, and leave the name to others. More than one call does no harm."""
         self._executor.shutdown()
+        self._lock.release()
         if self._unwritten:
             logger.error("Not written: %s. Earlier files of these names are unchanged.", ", ".join(self._unwritten))
+            self._unwritten.clear()
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _take_place(self) -> lock.Lock:
+        """Lock the name, and make sure that files can be written."""
+        with ExitStack() as undo:
+            held = undo.enter_context(lock.acquire(self.name))
+            for kind in ("last", "best_model"):
+                # Only now, since temporary files that it deletes may be those of the program that has the lock.
+                storage.require_writable(checkpoint_format.checkpoint_path(self.name, kind))
+            undo.pop_all()
+        return held
 
     def _write(self, kind: str, taken: tuple[dict[str, Any], bytes]) -> None:
         self._unwritten[kind] = taken
         for pending in list(self._unwritten):
             path = checkpoint_format.checkpoint_path(self.name, pending)
             try:
+                self._lock.check()
                 checkpoint_format.write_content(path, checkpoint_format.checkpoint_content(*self._unwritten[pending]))
                 del self._unwritten[pending]
+            except lock.InUseError:
+                raise
             except Exception as error:  # a disk or a network can fail in many ways
                 logger.error("Checkpoint %s could not be written (%s). Training continues.", path, error)

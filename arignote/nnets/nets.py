@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -437,6 +437,8 @@ class NNClassifier:
         ------
         TypeError, ValueError, OSError
             If an argument, the data or the checkpoint's folder cannot be used; before any work starts.
+        InUseError
+            If another program, or another `fit` of this one, trains under the name of the checkpoint.
         DivergedError
             If the loss becomes NaN or infinite.
         SystemExit
@@ -453,83 +455,93 @@ class NNClassifier:
                 spot_notice=spot_notice,
             )  # fmt: skip
             spot_notice = checkpoint.spot_notice
-        if resume:
-            self._resume_from(checkpoint)
-        stored = None if self.trainer is None else self.trainer.settings
-        order = ORDERS[shuffle] if stored is None else stored.order
-        size = stored.batch_size if stored else self.batch_size if batch_size is None else batch_size
-        data = inputs.gather(X, y, valid, test, size, order, self.seed)
-        if shuffle is not None and data.order == inputs.OWN:
+        elif resume:
             raise TypeError(
-                f"got shuffle={shuffle} together with Data, which has an order of its own; need one or the other; "
-                f"try Data(..., shuffle={shuffle})"
+                "got resume=True without a checkpoint; need one to resume from; try fit(..., checkpoint='runs/mine')"
             )
-        columns = data.train.columns if self.trainer is None else self.feature_names_in_
-        data.align(columns)
-        own_size = data.train.batch_size if data.order == inputs.OWN else None
         given = {
-            "n_epochs": n_epochs, "batch_size": batch_size or own_size, "sgd_type": sgd_type,
-            "lr_rule": lr_rule, "momentum_rule": momentum_rule, "sgd_max_grad_norm": sgd_max_grad_norm,
-            "train_loss": train_loss, "valid_loss": valid_loss,
+            "n_epochs": n_epochs, "batch_size": batch_size, "sgd_type": sgd_type, "lr_rule": lr_rule,
+            "momentum_rule": momentum_rule, "sgd_max_grad_norm": sgd_max_grad_norm, "train_loss": train_loss,
+            "valid_loss": valid_loss,
             "test_loss": [test_loss] if isinstance(test_loss, str) else test_loss and list(test_loss),
             "validation_frequency": validation_frequency, "validate_on_train": validate_on_train,
             "checkpoint_all": checkpoint_all, "extra_metadata": extra_metadata, "shards": shards, "shuffle": shuffle,
         }  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}
         change = resuming.check_change(change, given)
-        if self._network is None:
-            self._build(data.train.shape)
-        self._find_classes(data.train)
-        cluster = None if workers is None else as_cluster(workers)
-        trainer = self.trainer or self._new_trainer(given, data.order, cluster)
-        if cluster is not None:
-            cluster.require_fitting(trainer.settings)
-        data.require_fitting(trainer.settings.batch_size)
-        loader = Loader(
-            data.splits(trainer.settings.validate_on_train), trainer.settings.batch_size, self.seed, self.network,
-            augmentation, checks.whole_number(prefetch, "prefetch", least=0),
-        )  # fmt: skip
-        labels = loader.check()
-        fingerprints = {
-            name: fingerprint(loader.splits[name], labels[name].checksum) for name in resuming.SPLITS if name in labels
-        }
-        resuming.check_data(trainer.data, fingerprints, data_check, trainer.position)
-        trainer.require_fitting(loader)
-        bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
-        own = [callbacks] if isinstance(callbacks, Callback) else callbacks
-        all_callbacks = CallbackList([*own, *bar, ValidationLog()], self, trainer.callback_states)
-        all_callbacks.get_state()  # refuses what could not be stored
-        writer = None
-        if checkpoint is not None:
-            writer = CheckpointWriter(checkpoint, trainer.settings.extra_metadata)
+        with nullcontext() if checkpoint is None else CheckpointWriter(checkpoint) as writer:
+            if resume and checkpoint is not None:
+                self._resume_from(checkpoint.name)
+            data = self._gather(X, y, valid, test, given)
+            columns = data.train.columns if self.trainer is None else self.feature_names_in_
+            data.align(columns)
+            if self._network is None:
+                self._build(data.train.shape)
+            self._find_classes(data.train)
+            cluster = None if workers is None else as_cluster(workers)
+            trainer = self.trainer or self._new_trainer(given, data.order, cluster)
+            if cluster is not None:
+                cluster.require_fitting(trainer.settings)
+            data.require_fitting(trainer.settings.batch_size)
+            loader = Loader(
+                data.splits(trainer.settings.validate_on_train), trainer.settings.batch_size, self.seed, self.network,
+                augmentation, checks.whole_number(prefetch, "prefetch", least=0),
+            )  # fmt: skip
+            labels = loader.check()
+            fingerprints = {
+                name: fingerprint(loader.splits[name], labels[name].checksum)
+                for name in resuming.SPLITS
+                if name in labels
+            }
+            resuming.check_data(trainer.data, fingerprints, data_check, trainer.position)
+            trainer.require_fitting(loader)
+            bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
+            own = [callbacks] if isinstance(callbacks, Callback) else callbacks
+            all_callbacks = CallbackList([*own, *bar, ValidationLog()], self, trainer.callback_states)
+            all_callbacks.get_state()  # refuses what could not be stored
+            if writer is not None:
+                writer.set_metadata(trainer.settings.extra_metadata)
+                if self.trainer is None:
+                    writer.warn_of_replacing()
+            used = resuming.describe_function(augmentation)
             if self.trainer is None:
-                writer.warn_of_replacing()
-        used = resuming.describe_function(augmentation)
-        if self.trainer is None:
-            inputs.warn_of_order(data, labels, self.classes_, loader.n_batches("train"))
-        else:
-            self._resume(self.trainer, given, change, used)
-        trainer.settings.augmentation, trainer.data = used, fingerprints
-        if keep_all is not None:
-            trainer.settings.checkpoint_all = keep_all
-        self.trainer, self.feature_names_in_ = trainer, columns
-        executor = partial(open_executor, trainer, loader, cluster)
-        Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice, best, interrupt == "raise").train()
+                inputs.warn_of_order(data, labels, self.classes_, loader.n_batches("train"))
+            else:
+                self._resume(self.trainer, given, change, used)
+            trainer.settings.augmentation, trainer.data = used, fingerprints
+            if keep_all is not None:
+                trainer.settings.checkpoint_all = keep_all
+            self.trainer, self.feature_names_in_ = trainer, columns
+            executor = partial(open_executor, trainer, loader, cluster)
+            Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice, best, interrupt == "raise").train()
         return self
 
-    def _resume_from(self, checkpoint: Checkpoint | None) -> None:
+    def _resume_from(self, name: str | Path) -> None:
         """Become the classifier in a checkpoint, if there is one; refuse another network."""
-        if checkpoint is None:
-            raise TypeError(
-                "got resume=True without a checkpoint; need one to resume from; try fit(..., checkpoint='runs/mine')"
-            )
-        path = checkpoint_path(checkpoint.name)
+        path = checkpoint_path(name)
         if self.trainer is not None or not storage.exists(path):
             return
-        stored = checkpoint_read(checkpoint.name)
+        stored = checkpoint_read(name)
         resuming.require_same_network(self, stored)
         logger.info("Resuming from %s.", path)
         vars(self).update(vars(stored) | {"_chosen": self._chosen})
+
+    def _gather(self, X: Any, y: Any, valid: Any, test: Any, given: dict[str, Any]) -> inputs.Inputs:
+        """Return the data of `fit` in the order of the training; the batch size of `Data` counts as given."""
+        shuffle, size = given.get("shuffle"), given.get("batch_size", self.batch_size)
+        order = ORDERS[shuffle]
+        if self.trainer is not None:
+            order, size = self.trainer.settings.order, self.trainer.settings.batch_size
+        data = inputs.gather(X, y, valid, test, size, order, self.seed)
+        if data.order == inputs.OWN:
+            if shuffle is not None:
+                raise TypeError(
+                    f"got shuffle={shuffle} together with Data, which has an order of its own; need one or the other; "
+                    f"try Data(..., shuffle={shuffle})"
+                )
+            if data.train.batch_size is not None:
+                given.setdefault("batch_size", data.train.batch_size)
+        return data
 
     def _find_classes(self, train: Data) -> None:
         """Note which classes the labels stand for, unless that is known."""

@@ -1,4 +1,5 @@
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -22,6 +23,35 @@ def test_leftovers_of_killed_writes_are_cleared_away(tmp_path):
     (tmp_path / ".other.pkl.gz.k3j4.tmp").write_bytes(b"somebody else's")
     storage.require_writable(tmp_path / "mine.pkl.gz")
     assert os.listdir(tmp_path) == [".other.pkl.gz.k3j4.tmp"]
+
+
+def test_a_file_that_is_kept_already_leaves_nothing_behind(tmp_path):
+    """As after a kill between the two steps of a write."""
+    (tmp_path / "a").write_bytes(b"one")
+    os.link(tmp_path / "a", tmp_path / "b")
+    storage.write(tmp_path / "a", b"two", keep_as=tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == b"two" and (tmp_path / "b").read_bytes() == b"one"
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_programs_that_keep_an_earlier_file_at_once_do_not_meet(tmp_path):
+    storage.write(tmp_path / "a", b"first")
+    failures = []
+
+    def write_often(content):
+        try:
+            for _ in range(100):
+                storage.write(tmp_path / "a", content, keep_as=tmp_path / "b")
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write_often, args=(content,)) for content in (b"one", b"two", b"three")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
 def test_missing_files(tmp_path):
@@ -49,27 +79,47 @@ def test_addresses_of_fsspec(scheme, tmp_path):
         storage.read(f"{name}_nothing")
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    """Run a real S3 server on this machine, and return the address of a bucket."""
-    pytest.importorskip("s3fs")
-    server_module = pytest.importorskip("moto.server")
-    import boto3
+class Ignorant:
+    """A file system that ignores, or does not know, the mode of a request."""
 
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    settings = {
-        "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
-    earlier = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    boto3.client("s3").create_bucket(Bucket="runs")
-    yield "s3://runs"
-    for name, value in earlier.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
-    server.stop()
+    def __init__(self, filesystem, error):
+        self.filesystem, self.error = filesystem, error
+
+    def pipe_file(self, path, content, mode=None):
+        if mode is not None and self.error is not None:
+            raise self.error
+        self.filesystem.pipe_file(path, content)
+
+    def exists(self, path):
+        return self.filesystem.exists(path)
+
+
+@pytest.mark.parametrize("error", [None, TypeError("mode"), NotImplementedError("A header"), OSError(22, "what?")])
+def test_a_store_that_cannot_create_for_one_alone_says_so(error, monkeypatch):
+    filesystem = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.setattr(storage, "_open", lambda name: (Ignorant(filesystem, error), "/ignorant"))
+    assert not storage.create("memory://ignorant", b"one")
+    assert filesystem.cat_file("/ignorant") == b"one"
+    if error is not None:
+        with pytest.raises(FileExistsError):
+            storage.create("memory://ignorant", b"two")
+        assert filesystem.cat_file("/ignorant") == b"one"
+    filesystem.rm_file("/ignorant")
+
+
+def test_a_file_at_an_address_is_created_once(bucket):
+    for address in ("memory://created/a", f"{bucket}/created/a"):
+        assert storage.create(address, b"one")
+        with pytest.raises(FileExistsError):
+            storage.create(address, b"two")
+        assert storage.read(address) == b"one"
+        storage.delete(address)
+        assert not storage.exists(address)
+
+
+def test_addresses_of_files_on_this_machine(tmp_path):
+    assert storage.local_path(f"file://{tmp_path}/a") == tmp_path / "a" == storage.local_path(tmp_path / "a")
+    assert storage.local_path("s3://bucket/a") is None
 
 
 def test_a_run_is_kept_on_s3_and_goes_on_from_there(bucket, quick, blobs, tmp_path):

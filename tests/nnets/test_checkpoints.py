@@ -7,11 +7,14 @@ import warnings
 import pytest
 
 from arignote.checkpoint import format as checkpoint_format
-from arignote.data import files
+from arignote.checkpoint import lock
+from arignote.checkpoint.lock import InUseError
+from arignote.data import files, storage
 from arignote.nnets import checkpoints
+from arignote.nnets.callbacks import Callback, CallbackList
 from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter
 from arignote.nnets.nets import NNClassifier
-from tests.helpers import MLP, assert_same_params, assert_same_training
+from tests.helpers import MLP, assert_same_params, assert_same_training, hold, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -62,14 +65,14 @@ def test_a_full_disk_leaves_the_last_good_file_and_is_tried_again(blobs, tmp_pat
 
 @pytest.mark.parametrize(("given", "expected"), [({"batches": 3, "seconds": None}, 3), ({"seconds": 0}, 1)])
 def test_is_due_after_batches_or_seconds(given, expected, tmp_path):
-    due = CheckpointWriter(Checkpoint(tmp_path / "a", **given), {})
+    due = CheckpointWriter(Checkpoint(tmp_path / "a", **given))
     assert [due.is_due(1) for _ in range(expected)] == [False] * (expected - 1) + [True]
 
 
 def test_is_due_after_a_minute_by_default(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
-    due = CheckpointWriter(Checkpoint(tmp_path / "a"), {})
+    due = CheckpointWriter(Checkpoint(tmp_path / "a"))
     now[0] += 59.9
     assert not due.is_due(1)
     now[0] += 0.2
@@ -168,3 +171,121 @@ def test_a_resumed_run_keeps_what_its_object_says(blobs, tmp_path):
             checkpoint = Checkpoint(tmp_path / "mine", keep_all=keep_all)
             resumed.fit(X, y, valid=(X, y), n_epochs=n_epochs, checkpoint=checkpoint)
     assert [n for n in range(1, 4) if (tmp_path / f"mine_epoch{n}.pkl.gz").exists()] == [2]
+
+
+# -- one program for each checkpoint ---------------------------------------------------------------------------------
+
+
+def test_fit_under_a_name_that_another_program_has_is_refused_before_any_work(blobs, tmp_path):
+    fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine")
+    half_written = tmp_path / ".mine_last.pkl.gz.k3j4.tmp"  # by the other program, at this moment
+    half_written.write_bytes(b"half")
+    before = (tmp_path / "mine_last.pkl.gz").read_bytes()
+    stored = files.checkpoint_read(tmp_path / "mine")
+    with hold(tmp_path / "mine") as process:
+        for classifier in (stored, NNClassifier(MLP, rng=2)):
+            with pytest.raises(InUseError, match=f"another program trains .process {process.pid} on host"):
+                classifier.fit(*blobs, n_epochs=3, batch_size=40, checkpoint=tmp_path / "mine")
+        assert classifier.trainer is None and stored.trainer.settings.n_epochs == 1
+        assert half_written.read_bytes() == b"half"
+        assert (tmp_path / "mine_last.pkl.gz").read_bytes() == before
+        assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch == 1  # reading needs no lock
+    stored.fit(*blobs, valid=blobs, n_epochs=2, checkpoint=tmp_path / "mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "mine_best_model.pkl.gz", "mine_last.pkl.gz", "mine_previous.pkl.gz",
+    ]  # fmt: skip
+
+
+class At(Callback):
+    """Do something after the first epoch."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def on_epoch_end(self, classifier):
+        if classifier.trainer.progress.epoch == 1:
+            self.what()
+
+
+def test_two_fits_of_one_program_exclude_each_other(blobs, tmp_path):
+    with pytest.raises(InUseError, match="another program trains"):
+        fit(*blobs, checkpoint=tmp_path / "a", callbacks=At(lambda: fit(*blobs, checkpoint=tmp_path / "a")))
+    fit(*blobs, n_epochs=2, checkpoint=tmp_path / "a", callbacks=At(lambda: fit(*blobs, checkpoint=tmp_path / "b")))
+
+
+@pytest.mark.parametrize("when", ["before training", "when it begins", "while it trains"])
+def test_an_error_gives_the_name_back(when, blobs, tmp_path, monkeypatch):
+    X, y = blobs
+    classifier = fit(X, y, n_epochs=1, checkpoint=tmp_path / "mine")
+    given = {"n_epochs": 3}
+    if when == "before training":
+        given["n_epochs"] = "many"
+    elif when == "when it begins":
+        monkeypatch.setattr(CallbackList, "restore", lambda self: 1 / 0)
+    else:
+        given["callbacks"] = type("Fails", (Callback,), {"on_batch_end": lambda *_: 1 / 0})()
+    with pytest.raises((ZeroDivisionError, TypeError, ValueError)):
+        classifier.fit(X, y, checkpoint=tmp_path / "mine", **given)
+    monkeypatch.undo()
+    assert not (tmp_path / ".mine.lock").exists()
+    fit(X, y, n_epochs=1, checkpoint=tmp_path / "mine")
+
+
+def test_finish_gives_the_name_back(tmp_path):
+    for _ in range(2):
+        writer = CheckpointWriter(Checkpoint(tmp_path / "mine"))
+        assert [path.name for path in tmp_path.iterdir()] == [".mine.lock"]
+        writer.finish()
+        writer.finish()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_not_locked(blobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "require_writable", lambda name: (_ for _ in ()).throw(OSError("read-only")))
+    with pytest.raises(OSError, match="no file can be written there .read-only"):
+        fit(*blobs, checkpoint=tmp_path / "mine")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("n_epochs", [2, 4])
+def test_whoever_loses_the_name_writes_nothing_more_and_stops(n_epochs, blobs, tmp_path):
+    """In the middle of training, or so late that only the last file is left to write."""
+    taken = []
+
+    def take_over():
+        wait_until((tmp_path / "mine_best_model.pkl.gz").exists)
+        (tmp_path / ".mine.lock").unlink()
+        taken.append(lock.acquire(tmp_path / "mine"))
+        for path in tmp_path.glob("mine_*"):
+            path.unlink()
+
+    with pytest.raises(InUseError, match="another program trains"):
+        fit(*blobs, checkpoint=tmp_path / "mine", n_epochs=n_epochs, callbacks=At(take_over))
+    assert [path.name for path in tmp_path.iterdir()] == [".mine.lock"]
+    taken[0].release()
+
+
+def test_whoever_loses_the_name_at_the_very_end_is_told(blobs, tmp_path):
+    taken = []
+
+    def take_over():
+        wait_until((tmp_path / "mine_best_model.pkl.gz").exists)
+        (tmp_path / ".mine.lock").unlink()
+        taken.append(lock.acquire(tmp_path / "mine"))
+
+    with pytest.raises(InUseError, match="another program trains"):
+        fit(*blobs, checkpoint=tmp_path / "mine", n_epochs=1, callbacks=At(take_over))
+    taken[0].release()
+
+
+def test_a_lease_that_is_lost_stops_training_too(bucket, blobs):
+    name = f"{bucket}/lost/mine"
+
+    def take_over():
+        wait_until(lambda: storage.exists(f"{name}_best_model.pkl.gz"))
+        storage.write(f"{name}.lock", storage.read(f"{name}.lock").replace(b'"key": "', b'"key": "not '))
+
+    with pytest.raises(InUseError, match="another program has taken over"):
+        fit(*blobs, checkpoint=name, n_epochs=5, callbacks=At(take_over))
+    assert b'"key": "not ' in storage.read(f"{name}.lock")
+    assert not storage.exists(f"{name}_last.pkl.gz")  # the first one was to be written after that

@@ -246,6 +246,16 @@ def test_a_change_survives_stops_and_is_made_once(blobs, tmp_path):
     assert_same_training(classifier, straight)
 
 
+def test_a_pending_rule_is_stored(blobs):
+    classifier = fit(*blobs, n_epochs=3, callbacks=StopAfter(9))
+    fit(*blobs, classifier=classifier, lr_rule=NEW, change="lr_rule", n_epochs=3, callbacks=StopAfter(1))
+    straight = again(classifier)
+    given = {"n_epochs": 5, "batch_size": 40}
+    for each in (classifier, straight):
+        each.fit(*blobs, **given)
+    assert rates(straight) == rates(classifier) == [0.1, 0.1, 0.01, 0.005, 0.005]
+
+
 def test_a_pending_rule_is_what_others_are_compared_with(blobs):
     classifier = fit(*blobs, n_epochs=3, callbacks=StopAfter(9))
     fit(*blobs, classifier=classifier, lr_rule=NEW, change="lr_rule", callbacks=StopAfter(1))
