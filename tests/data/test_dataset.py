@@ -228,3 +228,10 @@ def test_a_subclass_with_other_arguments_can_be_replaced():
 
     found = Named("mine").replace(start=3, allow_partial_batch=False)
     assert (type(found), found.name, found.n_rows, found.n_batches()) == (Named, "mine", 7, 1)
+
+
+def test_rows_picked_of_arrays_in_memory_cost_next_to_nothing():
+    X, y = np.zeros((20, 3)), np.arange(20) % 2
+    parts = DataWithHoldoutPartitions(X, y, 5, 0.2, stratify=True)
+    assert parts.train.is_plain and parts.valid.is_plain
+    assert not DataWithHoldoutPartitions(Plain(X), y, 5, 0.2, stratify=True).train.is_plain

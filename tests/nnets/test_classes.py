@@ -8,6 +8,7 @@ from arignote.data import files
 from arignote.data.labels import LabelSummary
 from arignote.nnets.classes import describe_classes, encode, find_classes
 from arignote.nnets.nets import NNClassifier
+from arignote.nnets.network import Network
 from tests.helpers import MLP, assert_same, assert_same_params
 
 KINDS = {
@@ -107,3 +108,9 @@ def test_an_augmentation_gets_and_returns_class_numbers(names, blobs, quick):
     given = {"n_epochs": 2, "batch_size": 30, "augmentation": swapped}
     named = NNClassifier(MLP, rng=1).fit(X, np.array(names)[y], **given)
     assert_same_params(named, NNClassifier(MLP, rng=1).fit(X, y, **given))
+
+
+def test_a_copy_of_a_network_for_another_process_knows_the_classes(blobs, quick):
+    X, y = blobs
+    network = NNClassifier(MLP, rng=1).fit(X, np.array(["a", "b", "c"])[y], n_epochs=1, batch_size=30).network
+    assert Network(**network.spec()).prepare_labels(["c", "a"]).tolist() == [2, 0]
