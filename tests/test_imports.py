@@ -34,10 +34,10 @@ PARTS = {
     "data": ("atomic", "storage", "unpickle", "journal", "reader", "prefetch", "formats", "image_folder", "hdf",
              "order", "dataset", "loader"),
     "checkpoint": ("registry", "state", "migrations", "first_arignote", "format"),
-    "nnets": ("activations", "schedules", "updates", "objectives", "metrics", "layers", "definitions", "network",
-              "onnx_export", "callbacks", "checkpoints", "train.inputs", "train.interrupt", "train.executors.base",
-              "train.executors.local", "train.executors.sharded", "train.executors.ray", "train.state",
-              "train.executors.choice", "train.loop", "nets"),
+    "nnets": ("arguments", "activations", "schedules", "updates", "objectives", "metrics", "layers", "definitions",
+              "network", "onnx_export", "callbacks", "checkpoints", "train.inputs", "train.interrupt",
+              "train.executors.base", "train.executors.local", "train.executors.sharded", "train.executors.ray",
+              "train.state", "train.executors.choice", "train.loop", "nets"),
 }  # fmt: skip
 # Modules with names for users to import, and nothing else; no other module of the library imports them.
 FOR_USERS = ("cluster", "data.files", "data.readers", "nnets.sgd_updates", "nnets.training", "util.plotting")

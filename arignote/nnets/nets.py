@@ -17,7 +17,7 @@ from arignote.data import atomic
 from arignote.data.dataset import Data
 from arignote.data.formats import arrays
 from arignote.data.loader import Loader, features_alone
-from arignote.nnets import definitions, onnx_export
+from arignote.nnets import arguments, definitions, onnx_export
 from arignote.nnets.callbacks import Callback, CallbackList, ProgressBar, ValidationLog
 from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter, as_checkpoint
 from arignote.nnets.layers import Layer
@@ -91,6 +91,7 @@ class NNClassifier:
     True
     """
 
+    @arguments.explained
     def __init__(
         self,
         layer_defs: Sequence,
@@ -257,6 +258,7 @@ class NNClassifier:
 
     # -- training ----------------------------------------------------------------------------------------------------
 
+    @arguments.explained
     def fit(
         self,
         X: Any,
@@ -460,7 +462,7 @@ class NNClassifier:
                 warnings.warn(
                     f"got {name}={value!r} to resume a training run that has {stored[name]!r}, which stays; "
                     "try a new NNClassifier and set_trainable_params to start over",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
         if trainer.finished:
             logger.warning(
@@ -557,10 +559,13 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _table_row(layer: Layer) -> str:
     """Return a line on a layer: name, type, shapes of an example, number of parameters and their size."""
-    shapes = f"{layer.input_shape} -> {layer.output_shape}"
+    shapes = " -> ".join("x".join(str(n) for n in shape) for shape in (layer.input_shape, layer.output_shape))
+    row = f"  {layer.name:8} {type(layer).__name__:25} {shapes}"
     values = [param.get_value(borrow=True) for param in layer.params.values()]
-    size = f"{sum(value.size for value in values):>10,} parameters, {checks.human_size(sum(v.nbytes for v in values))}"
-    return f"  {layer.name:12} {type(layer).__name__:26} {shapes:32} {size if values else ''}".rstrip()
+    if not values:
+        return row
+    n_params, size = sum(value.size for value in values), checks.human_size(sum(value.nbytes for value in values))
+    return f"{row} {f'{n_params:,}'.rjust(62 - len(row))} params, {size}"  # 80 columns
 
 
 def define_logistic_regression(n_classes: int, l1: float = 0.0, l2: float = 0.0) -> list:

@@ -74,3 +74,15 @@ def test_a_restored_rule_goes_on():
 
 def test_both_names_of_the_constant_rule_are_equal():
     assert Rule("constant", 0.5).definition() == Rule("const", 0.5).definition()
+
+
+@pytest.mark.parametrize("number", [0.01, 1, 0, np.float32(0.5)])
+def test_a_number_is_a_constant_rule(number):
+    rule = Rule.read(number, "lr_rule")
+    assert rule.definition() == Rule("const", float(number)).definition()
+
+
+@pytest.mark.parametrize("value", ["0.01", True, [0.01], None])
+def test_what_is_neither_a_number_nor_a_rule_is_refused(value):
+    with pytest.raises(TypeError, match="need a number or a dictionary of Rule parameters; try lr_rule=0.1, or"):
+        Rule.read(value, "lr_rule")
