@@ -25,7 +25,7 @@ def start(kind, checkpoint, *more):
 @pytest.mark.parametrize("moment", ["compiling", "training"])
 def test_sigterm_saves_and_exits_as_sigterm_does(moment, tmp_path):
     process = start("mlp", tmp_path / "mine", tmp_path / "result", 400)
-    awaited = "Compiling" if moment == "compiling" else "epoch 2"
+    awaited = "Compiling" if moment == "compiling" else "2/400: "
     for line in process.stderr:
         if awaited in line:
             break
