@@ -5,6 +5,7 @@ returns the axes, so that more can be added. No display is needed; in a notebook
 """
 
 import math
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,6 @@ def learning_curves(classifier: Any, filename: str | Path | None = None) -> Any:
     matplotlib axes
         The axes of the losses.
     """
-    from matplotlib.ticker import LogFormatter, LogLocator
-
     classifier = _trained_classifier(classifier)
     history = classifier.trainer.history
     names = list(dict.fromkeys(name for entry in history for name in entry))
@@ -54,11 +53,7 @@ def learning_curves(classifier: Any, filename: str | Path | None = None) -> Any:
     if classifier.trainer.best_params is not None:
         best = classifier.trainer.progress.best_epoch
         handles.append(losses.axvline(best, color="gray", linestyle=":", label="best validation loss"))
-    losses.set_yscale("log")
-    # Losses often span less than one power of ten, so 2 and 5 are labeled, too.
-    losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    losses.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf)))
-    losses.yaxis.set_minor_formatter("")
+    _log_scale(losses)
     if errors is not None:
         errors.set_ylabel("error, %")
         errors.set_ylim(bottom=0)
@@ -67,7 +62,7 @@ def learning_curves(classifier: Any, filename: str | Path | None = None) -> Any:
 
 
 def training_rates(classifier: Any, filename: str | Path | None = None) -> Any:
-    """Plot the learning rate and the momentum against the epochs.
+    """Plot the learning rate against the epochs, and the momentum, if the update rule uses it, on a second axis.
 
     Parameters
     ----------
@@ -81,10 +76,13 @@ def training_rates(classifier: Any, filename: str | Path | None = None) -> Any:
     """
     classifier = _trained_classifier(classifier)
     rates = _axes(8, 4, xlabel="epoch", ylabel="learning rate", title=classifier.name)
-    momenta = rates.twinx()
-    momenta.set(ylabel="momentum", ylim=(0, 1))
+    shown = [(rates, "learning_rate", "C0")]
+    if classifier.trainer.sgd.update_rule.uses_momentum:
+        momenta = rates.twinx()
+        momenta.set(ylabel="momentum", ylim=(0, 1))
+        shown.append((momenta, "momentum", "C1"))
     handles = []
-    for axes, name, color in ((rates, "learning_rate", "C0"), (momenta, "momentum", "C1")):
+    for axes, name, color in shown:
         epochs, values = classifier.trainer.curve(name)
         if not values:
             raise ValueError(
@@ -94,8 +92,8 @@ def training_rates(classifier: Any, filename: str | Path | None = None) -> Any:
         # The value in an entry was used until its validation.
         label = name.replace("_", " ")
         handles += axes.step([0, *epochs], [values[0], *values], where="pre", color=color, label=label)
-    rates.set_yscale("log")
-    momenta.legend(handles=handles, loc="lower left")  # on the axes in front
+    _log_scale(rates)
+    shown[-1][0].legend(handles=handles, loc="lower left")  # on the axes in front
     return _save(rates, filename)
 
 
@@ -254,7 +252,9 @@ def most_wrong(classifier: Any, X: Any, y: Any, filename: str | Path | None = No
 
 
 def _classifier(source: Any) -> Any:
-    """Return a classifier, loaded if `source` is a checkpoint."""
+    """Return a classifier, loaded if `source` is a checkpoint; refuse to begin without matplotlib."""
+    if util.find_spec("matplotlib") is None:
+        raise ImportError("got no package matplotlib; need it for plots; try: pip install 'arignote[plot]'")
     if isinstance(source, str | Path):
         return checkpoint_read(source)
     return source
@@ -322,6 +322,17 @@ def _axes(width: float, height: float, **labels: Any) -> Any:
     axes = _grid(width, height)[0]
     axes.set(**labels)
     return axes
+
+
+def _log_scale(axes: Any) -> None:
+    """Give the axes of a plot a logarithmic scale with ticks such as 0.5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    axes.set_yscale("log")
+    # Losses often span less than one power of ten, so 2 and 5 are labeled, too.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter("")
 
 
 def _save(axes: Any, filename: str | Path | None) -> Any:

@@ -1,6 +1,8 @@
 """The scikit-learn estimator: scikit-learn's own checks, and what people do with estimators."""
 
+import importlib
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -92,3 +94,12 @@ def test_images_augmentation_callbacks_and_validation(digits):
     best = network.classifier_.trainer.best_params
     np.testing.assert_array_equal(network.classifier_.params["output.b"].get_value(), best["output.b"])
     assert network.score(X_test / 16, y_test) > 0.85
+
+
+def test_without_scikit_learn_the_remedy_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    monkeypatch.delitem(sys.modules, "arignote.estimator")
+    with pytest.raises(
+        ImportError, match=r"need scikit-learn for the estimator; try: pip install 'arignote\[sklearn\]'"
+    ):
+        importlib.import_module("arignote.estimator")

@@ -23,12 +23,12 @@ def test_trains_tests_draws_and_goes_on(tmp_path):
     pytest.importorskip("matplotlib")
     said = run("--net", "small", "--epochs", "1", folder=tmp_path)
     assert "fc1          FCLayer                    (784,) -> (128,)" in said
-    assert "epoch 1/1; train nll" in said
+    assert "1/1: nll" in said
     assert 0 < float(re.search(r"Test error .*: ([0-9.]+) %", said).group(1)) < 12
     assert (tmp_path / "runs/small.png").read_bytes()[:4] == b"\x89PNG"
     said = run("--net", "small", "--epochs", "2", "--checkpoint", "runs/small", folder=tmp_path)
     assert "Resuming from runs/small_last.pkl.gz" in said
-    assert "epoch 1/2" not in said and "epoch 2/2" in said
+    assert " 1/2: " not in said and " 2/2: " in said
 
 
 def test_help_names_the_networks():
@@ -56,7 +56,7 @@ def test_fashion_from_files_and_from_memory(tmp_path):
     for more in ((), ("--in-memory",), ("--epochs", "3")):
         said = run(*given, *more, folder=tmp_path, example="fashion")
         errors.append(float(re.search(r"Test error .*: ([0-9.]+) %", said).group(1)))
-    assert "epoch 1/3" not in said and "epoch 3/3" in said
+    assert " 1/3: " not in said and " 3/3: " in said
     assert all(error < 5 for error in errors)
     assert (tmp_path / "runs/fashion-train.h5").exists()
     with pytest.raises(AssertionError, match="got no folder none; need the data; try: apt-get install"):

@@ -36,3 +36,36 @@ def test_a_notebook(path, tmp_path, monkeypatch):
     client.execute()
     assert shown(notebook) == stored
     assert [share > 95 for share in shares(notebook)] == [True] * n_shares
+
+
+TRAINING = """
+import numpy as np
+from arignote.nnets import nets
+from arignote.nnets.callbacks import bar
+bar.REDRAW_SECONDS = 0
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(200, 30)), rng.integers(3, size=200)
+classifier = nets.NNClassifier(nets.define_mlp([50], 3), rng=0)
+_ = classifier.fit(X, y, n_epochs=3, batch_size=20)
+"""
+
+
+def test_what_a_training_leaves_in_a_notebook(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(TRAINING)])
+    bars = []
+    client = nbclient.NotebookClient(notebook, timeout=300, coalesce_streams=True)
+    process_message = client.process_message
+
+    def watch(message, *arguments):
+        bars.append(message["content"].get("data", {}).get("text/plain", ""))
+        return process_message(message, *arguments)
+
+    monkeypatch.setattr(client, "process_message", watch)
+    client.execute()
+    assert len([bar for bar in bars if re.match(r"epoch [123]/3 \|.*loss", bar)]) > 20
+    text = "".join(output["text"] for output in notebook.cells[0].outputs if output.output_type == "stream")
+    assert re.findall(r"\d\d (\d)/3: nll", text) == ["1", "2", "3"]
+    assert not re.search(r"[\r\x1b|]", text)
+    others = [output["data"] for output in notebook.cells[0].outputs if output.output_type != "stream"]
+    assert others == [{"text/plain": "", "text/html": ""}]

@@ -1,5 +1,7 @@
 """Plots show the right numbers, and are written to files."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,34 @@ def test_losses_within_one_power_of_ten_have_tick_labels(trained):
     low, high = axes.get_ylim()
     shown = [t.get_text() for t, at in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True) if low <= at <= high]
     assert len([text for text in shown if text]) >= 2
+
+
+def tick_labels(axes):
+    axes.figure.canvas.draw()
+    return {text.get_text() for text in [*axes.get_yticklabels(), *axes.get_yticklabels(minor=True)]}
+
+
+def test_ticks_are_plain_numbers(trained):
+    trained.trainer.history = [{"epoch": i + 1.0, "train_nll": 2 * 0.3**i} for i in range(5)]
+    assert {"0.5", "0.02", "1"} <= tick_labels(plotting.learning_curves(trained))
+    trained.trainer.history = [
+        {"epoch": i + 1.0, "learning_rate": 0.1 * 0.3**i, "momentum": 0.9, "train_nll": 1.0} for i in range(5)
+    ]
+    shown = tick_labels(plotting.training_rates(trained))
+    assert {"0.1", "0.002"} <= shown
+    assert not [text for text in shown if not re.fullmatch(r"[0-9.]*|[0-9.]+e-\d+", text)]
+
+
+def test_the_momentum_is_plotted_where_it_is_used(trained, blobs):
+    assert [axes.get_ylabel() for axes in plotting.training_rates(trained).figure.axes] == ["learning rate", "momentum"]
+    adam = NNClassifier(MLP, rng=0).fit(*blobs, n_epochs=1, batch_size=40, sgd_type="adam")
+    assert [axes.get_ylabel() for axes in plotting.training_rates(adam).figure.axes] == ["learning rate"]
+
+
+def test_without_matplotlib_the_remedy_is_named(trained, monkeypatch):
+    monkeypatch.setattr("arignote.plotting.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"need it for plots; try: pip install 'arignote\[plot\]'"):
+        plotting.learning_curves(trained)
 
 
 def test_training_rates_show_each_step(trained, tmp_path):

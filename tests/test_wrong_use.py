@@ -67,8 +67,28 @@ WRONG = {
     "a fraction in per cent": (lambda: fit(valid=20), "got valid=20; .*less than 1; try valid=0.5"),
     "validation data without labels": (lambda: fit(valid=X), r"an array of shape \(100, 4\); need a tuple \(X, y\)"),
     "a misspelt update rule": (lambda: fit(sgd_type="Adam"), "got sgd_type 'Adam'.*try \"adam\""),
-    "a number as a rule": (lambda: fit(lr_rule=0.1), 'try lr_rule={"rule": "const", "initial_value": 0.1}'),
-    "a loss that is none": (lambda: fit(valid=0.2, valid_loss="mse"), "got valid_loss 'mse'.*known: error, nll"),
+    "a word as a rule": (
+        lambda: fit(lr_rule="stalled"),
+        "got lr_rule='stalled'; need a number or a dictionary.*try lr_rule=0.1, or",
+    ),
+    "a rule that is no number": (lambda: fit(lr_rule=float("nan")), "got lr_rule=nan; need a finite number"),
+    "a layer that is not there": (
+        lambda: build(["BatchNormLayer"], OUTPUT),
+        "got the type 'BatchNormLayer'; need a layer; it is not available; try one of: .*FCLayer",
+    ),
+    "an activation that is not there": (
+        lambda: build(["FCLayer", {"n_units": 2, "activation": "swish"}], OUTPUT),
+        "got activation 'swish'; need one that exists; it is not available; try one of: abstanh",
+    ),
+    "an activation that is a number": (
+        lambda: build(["FCLayer", {"n_units": 2, "activation": 3}], OUTPUT),
+        "try one of: abstanh",
+    ),
+    "an argument of another library": (lambda: fit(learning_rate=0.1), "try lr_rule=0.1"),
+    "a loss that is none": (
+        lambda: fit(valid=0.2, valid_loss="mse"),
+        "got valid_loss 'mse'.*not available; try one of: error, nll",
+    ),
     "a class as a callback": (
         lambda: fit(callbacks=[EarlyStopping]),
         r"need a Callback; try callbacks=\[EarlyStopping",

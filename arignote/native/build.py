@@ -5,6 +5,7 @@ numpy and oneDNN. The library is written atomically, never modified, and can be 
 """
 
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -17,6 +18,10 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+
+from arignote.util import netlog
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent.parent
 # -fno-math-errno and -fno-trapping-math let gcc vectorize more loops, and change no result.
@@ -105,6 +110,7 @@ def build(target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            netlog.announce(logger, "compiling kernels, once, about 10 s")
             library = _compile(Path(folder), target.name)
             with open(library, "rb") as file:
                 os.fsync(file.fileno())  # the file is complete even after a power failure

@@ -148,7 +148,8 @@ def register(
     True
     """
     if not callable(function):
-        raise TypeError(f"got activation {function!r}; need a function or a name; {checks.suggestion('', ACTIVATIONS)}")
+        listing = ", ".join(sorted(ACTIVATIONS))
+        raise TypeError(f"got activation {function!r}; need a function or a name; try one of: {listing}")
     name = str(name or getattr(function, "__name__", type(function).__name__))
     if name == "<lambda>":
         raise ValueError(

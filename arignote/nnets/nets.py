@@ -19,7 +19,7 @@ from arignote.data.fingerprint import fingerprint
 from arignote.data.formats import arrays
 from arignote.data.labels import summarize
 from arignote.data.loader import Loader, features_alone
-from arignote.nnets import definitions, onnx_export
+from arignote.nnets import arguments, definitions, onnx_export
 from arignote.nnets.callbacks import Callback, CallbackList, ProgressBar, ValidationLog
 from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter, as_checkpoint
 from arignote.nnets.classes import describe_classes, find_classes, is_text
@@ -99,6 +99,7 @@ class NNClassifier:
     True
     """
 
+    @arguments.explained
     def __init__(
         self,
         layer_defs: Sequence,
@@ -301,6 +302,7 @@ class NNClassifier:
 
     # -- training ----------------------------------------------------------------------------------------------------
 
+    @arguments.explained
     def fit(
         self,
         X: Any,
@@ -692,10 +694,13 @@ class NNClassifier:
 
 def _table_row(layer: Layer) -> str:
     """Return a line on a layer: name, type, shapes of an example, number of parameters and their size."""
-    shapes = f"{layer.input_shape} -> {layer.output_shape}"
+    shapes = " -> ".join("x".join(str(n) for n in shape) for shape in (layer.input_shape, layer.output_shape))
+    row = f"  {layer.name:8} {type(layer).__name__:25} {shapes}"
     values = [param.get_value(borrow=True) for param in layer.params.values()]
-    size = f"{sum(value.size for value in values):>10,} parameters, {checks.human_size(sum(v.nbytes for v in values))}"
-    return f"  {layer.name:12} {type(layer).__name__:26} {shapes:32} {size if values else ''}".rstrip()
+    if not values:
+        return row
+    n_params, size = sum(value.size for value in values), checks.human_size(sum(value.nbytes for value in values))
+    return f"{row} {f'{n_params:,}'.rjust(62 - len(row))} params, {size}"  # 80 columns
 
 
 def define_logistic_regression(n_classes: int, l1: float = 0.0, l2: float = 0.0) -> list:

@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from arignote.util import checks
 
 RULES = ("const", "constant", "fixed", "stalled")
@@ -73,14 +75,24 @@ class Rule:
         self.n_scheduled = 0
 
     @classmethod
-    def read(cls, definition: "Mapping[str, Any] | Rule", what: str) -> "Rule":
-        """Make a rule from the dictionary that `fit` takes; `what` names the argument in messages."""
+    def read(cls, definition: "float | Mapping[str, Any] | Rule", what: str) -> "Rule":
+        """Make a rule from what `fit` takes: a number, which stays constant, a dictionary of parameters, or a rule.
+
+        `what` names the argument in messages.
+
+        Examples
+        --------
+        >>> print(Rule.read(0.01, "lr_rule"))
+        constant 0.01
+        """
         if isinstance(definition, Rule):
             definition = definition.definition()
+        if isinstance(definition, int | float | np.number) and not isinstance(definition, bool):
+            return cls("const", checks.number(definition, what))
         if not isinstance(definition, Mapping):
             raise TypeError(
-                f"got {what}={definition!r}; need a dictionary of Rule parameters; "
-                f'try {what}={{"rule": "const", "initial_value": 0.1}}'
+                f"got {what}={definition!r}; need a number or a dictionary of Rule parameters; "
+                f'try {what}=0.1, or {what}={{"rule": "const", "initial_value": 0.1}}'
             )
         known = list(inspect.signature(cls).parameters)
         for name in definition:
@@ -169,4 +181,4 @@ class Rule:
         until = "" if self.final_value is None else f", until {self.final_value:g}"
         change = [f"minus {self.decrease_by:g}" if self.decrease_by > 0 else f"plus {-self.decrease_by:g}"]
         change = change * (self.decrease_by != 0) + [f"times {self.multiply_by:g}"] * (self.multiply_by != 1)
-        return f"from {self.initial_value:g}, {', '.join(change) or 'unchanged'} {when}{until}"
+        return f"{self.initial_value:g}, {', '.join(change) or 'unchanged'} {when}{until}"

@@ -82,11 +82,15 @@ def adam(gradient, rate, momentum, time, mean, mean_square):
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """An update function, its default learning rate, and its kernel, if it has one."""
+    """An update function, its default learning rate, its kernel, if it has one, and whether it uses the momentum.
+
+    The momentum is shown only for rules that use it.
+    """
 
     function: Callable
     default_rate: float
     kernel: str | None = None
+    uses_momentum: bool = True
 
     @property
     def arrays(self) -> list[str]:
@@ -95,13 +99,13 @@ class UpdateRule:
 
 
 UPDATE_RULES: dict[str, UpdateRule] = {
-    "sgd": UpdateRule(sgd, 0.01, "update_sgd"),
+    "sgd": UpdateRule(sgd, 0.01, "update_sgd", uses_momentum=False),
     "nag": UpdateRule(nag, 0.01, "update_nag"),
     "momentum": UpdateRule(nag, 0.01, "update_nag"),
-    "rmsprop": UpdateRule(rmsprop, 0.001, "update_rmsprop"),
-    "adagrad": UpdateRule(adagrad, 0.01, "update_adagrad"),
-    "adadelta": UpdateRule(adadelta, 1.0, "update_adadelta"),
-    "adam": UpdateRule(adam, 0.001, "update_adam"),
+    "rmsprop": UpdateRule(rmsprop, 0.001, "update_rmsprop", uses_momentum=False),
+    "adagrad": UpdateRule(adagrad, 0.01, "update_adagrad", uses_momentum=False),
+    "adadelta": UpdateRule(adadelta, 1.0, "update_adadelta", uses_momentum=False),
+    "adam": UpdateRule(adam, 0.001, "update_adam", uses_momentum=False),
 }
 
 
@@ -112,11 +116,11 @@ class SGD:
     ----------
     sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"}
         The update rule; "momentum" is another name of "nag".
-    lr_rule : Rule or dict, optional
-        The learning rate. By default constant: 0.01 for sgd, nag and adagrad, 0.001 for rmsprop and adam, 1 for
-        adadelta.
-    momentum_rule : Rule or dict, optional
-        The momentum, which only nag uses. By default constant, 0.9.
+    lr_rule : Rule, dict of its parameters, or float, optional
+        The learning rate; a number stays constant. By default 0.01 for sgd, nag and adagrad, 0.001 for rmsprop and
+        adam, 1 for adadelta.
+    momentum_rule : Rule, dict of its parameters, or float, optional
+        The momentum, which only nag uses of these. By default constant, 0.9.
     max_grad_norm : float, optional
         Scale all gradients together so that their joint Euclidean norm is at most this
         (Pascanu, Mikolov and Bengio, arXiv:1211.5063).
@@ -134,15 +138,15 @@ class SGD:
     def __init__(
         self,
         sgd_type: str = "adadelta",
-        lr_rule: Rule | Mapping[str, Any] | None = None,
-        momentum_rule: Rule | Mapping[str, Any] | None = None,
+        lr_rule: Rule | Mapping[str, Any] | float | None = None,
+        momentum_rule: Rule | Mapping[str, Any] | float | None = None,
         max_grad_norm: float | None = None,
     ):
         self.sgd_type = checks.choice(sgd_type, UPDATE_RULES, "sgd_type")
         self.update_rule = UPDATE_RULES[sgd_type]
-        default_lr = {"rule": "const", "initial_value": self.update_rule.default_rate}
-        self.lr_rule = Rule.read(lr_rule or default_lr, "lr_rule")
-        self.momentum_rule = Rule.read(momentum_rule or {"rule": "const", "initial_value": 0.9}, "momentum_rule")
+        default_lr = self.update_rule.default_rate
+        self.lr_rule = Rule.read(default_lr if lr_rule is None else lr_rule, "lr_rule")
+        self.momentum_rule = Rule.read(0.9 if momentum_rule is None else momentum_rule, "momentum_rule")
         self.max_grad_norm = None
         if max_grad_norm is not None:
             self.max_grad_norm = checks.number(max_grad_norm, "sgd_max_grad_norm", least=1e-12)
@@ -259,8 +263,8 @@ class SGD:
         return new
 
     def __str__(self) -> str:
-        text = f"{self.sgd_type}, learning rate {self.lr_rule}"
-        return text + (f";\n  momentum {self.momentum_rule}" if self.update_rule.function is nag else "")
+        text = f"{self.sgd_type},\n  learning rate {self.lr_rule}"
+        return text + (f",\n  momentum {self.momentum_rule}" if self.update_rule.uses_momentum else "")
 
 
 def add_decay(gradient, param, factors: tuple[float, float]):

@@ -3,25 +3,45 @@
 import difflib
 import inspect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
 
 def suggestion(word: object, known: Iterable[str]) -> str:
-    """Return a suggestion for a misspelled word: the closest known word and a list of all.
+    """Return what to try instead of an unknown word: a known one, if one is spelled nearly so, and a list of all.
 
     Examples
     --------
     >>> suggestion("reul", ["relu", "tanh"])
     'try "relu" (known: relu, tanh)'
+    >>> suggestion("swish", ["relu", "tanh"])
+    'it is not available; try one of: relu, tanh'
     """
     known = sorted(known)
-    lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(str(word).lower(), lower, n=1, cutoff=0.4)
-    listing = f"known: {', '.join(known)}"
-    return f'try "{lower[close[0]]}" ({listing})' if close else f"try a valid name ({listing})"
+    near = _nearest(str(word).lower(), {name.lower(): name for name in known})
+    listing = ", ".join(known)
+    return f"it is not available; try one of: {listing}" if near is None else f'try "{near}" (known: {listing})'
+
+
+def _nearest(word: str, known: Mapping[str, str]) -> str | None:
+    """Return the value of the key that is spelled nearly as `word`. What all keys end with makes none alike."""
+    ending = _common_ending(list(known))
+    stems = {key.removesuffix(ending): name for key, name in known.items()}
+    for spelled, names, cutoff in ((word.removesuffix(ending), stems, 0.7), (word, known, 0.85)):
+        if close := difflib.get_close_matches(spelled, names, n=1, cutoff=cutoff):
+            return names[close[0]]
+    return None
+
+
+def _common_ending(words: Sequence[str]) -> str:
+    """Return what all words end with, such as "layer"; of one word or none, nothing."""
+    if len(words) < 2:
+        return ""
+    columns = takewhile(lambda letters: len(set(letters)) == 1, zip(*(word[::-1] for word in words), strict=False))
+    return "".join(letters[0] for letters in columns)[::-1]
 
 
 def choice(value: object, known: Iterable[str], what: str) -> str:

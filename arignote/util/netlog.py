@@ -35,12 +35,27 @@ def ensure_visible() -> None:
     Training takes minutes to hours, so progress should be visible in scripts that do not configure logging. A program
     that has added any handler, or set the level of the logger "arignote", is assumed to have configured it.
     """
-    if root.handlers or logging.getLogger().handlers or root.level != logging.NOTSET:
-        return
+    if not _is_configured():
+        root.addHandler(_default_handler())
+        root.setLevel(logging.INFO)
+
+
+def announce(logger: logging.Logger, message: str) -> None:
+    """Log a message that should be visible even though the program may still configure logging, as in an import."""
+    if _is_configured():
+        logger.info(message)
+    else:
+        _default_handler().handle(logger.makeRecord(logger.name, logging.INFO, "", 0, message, (), None))
+
+
+def _is_configured() -> bool:
+    return bool(root.handlers or logging.getLogger().handlers or root.level != logging.NOTSET)
+
+
+def _default_handler() -> DefaultHandler:
     handler = DefaultHandler(stream())
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    return handler
 
 
 @contextmanager

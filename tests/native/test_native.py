@@ -1,6 +1,7 @@
 """Building the kernels, and the fallbacks if that is not possible."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,13 @@ def python(code, timeout=None, **environment):
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=timeout)
     return done.stdout.splitlines()
+
+
+def said(code):
+    """Run a program in a new process; return what it writes to standard error."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +181,27 @@ def test_a_forked_process_computes_in_one_thread():
 
 def test_a_compiler_and_onednn_are_installed():
     assert shutil.which("g++") and native.has("convolve")
+
+
+def test_compiling_is_announced_before_it_starts(tmp_path):
+    code = f"""
+        import sys, pathlib
+        from arignote.native import build
+
+        def compiled(folder, name):
+            print("compiles", file=sys.stderr)
+            raise build.BuildError
+
+        build._compile = compiled
+        try:
+            build.build(pathlib.Path({str(tmp_path)!r}) / "kernels.so")
+        except build.BuildError:
+            import logging
+            print(logging.getLogger("arignote").handlers, file=sys.stderr)
+    """
+    assert re.fullmatch(r"\d\d:\d\d:\d\d compiling kernels, once, about 10 s\ncompiles\n\[\]\n", said(code))
+
+
+def test_kernels_that_are_compiled_already_announce_nothing():
+    assert native.available()
+    assert said("from arignote import native; native.kernels(); native.prepare()") == ""

@@ -507,7 +507,7 @@ def test_short_cuts_define_networks_that_can_be_built():
 def test_print_shows_the_layers():
     text = str(NNClassifier(MLP, name="Mine", n_in=5))
     assert text.startswith("Mine: 3 layers, 75 parameters")
-    assert "fc1          FCLayer                    (5,) -> (8,)" in text
+    assert "fc1      FCLayer                   5 -> 8 " in text
 
 
 def test_both_networks_share_parameters_while_training(blobs):

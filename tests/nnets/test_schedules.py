@@ -86,3 +86,15 @@ def test_a_rule_that_takes_over_knows_the_best_loss_and_what_is_over():
     assert [new.update(loss, epoch) for epoch, loss in ((4, 1.5), (5, 1.5), (6, 1.5), (7, 0.5))] == [
         0.1, 0.05, 0.025, 0.025,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [0.01, 1, 0, np.float32(0.5)])
+def test_a_number_is_a_constant_rule(number):
+    rule = Rule.read(number, "lr_rule")
+    assert rule.definition() == Rule("const", float(number)).definition()
+
+
+@pytest.mark.parametrize("value", ["0.01", True, [0.01], None])
+def test_what_is_neither_a_number_nor_a_rule_is_refused(value):
+    with pytest.raises(TypeError, match="need a number or a dictionary of Rule parameters; try lr_rule=0.1, or"):
+        Rule.read(value, "lr_rule")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from arignote import engine
-from arignote.nnets.updates import SGD, UPDATE_RULES, limit_norm
+from arignote.nnets.updates import SGD, UPDATE_RULES, UpdateRule, limit_norm
 
 START = np.array([0.5, -1.5])
 GRADIENTS = [np.array([0.2, -0.4]), np.array([-0.1, 0.3]), np.array([0.4, 0.05])]
@@ -148,7 +148,7 @@ def test_norm_of_all_gradients_together_is_bounded(float64, quick):
         ({"rule": "fixed", "initial_value": 1, "multiply_by": 0.5}, "without a time; need interval or schedule"),
         ({"rule": "const", "initial_value": math.nan}, "initial_value=nan; need a finite number"),
         ({"rule": "fixed", "initial_value": 1, "interval": 0}, "interval=0; need a whole number of 1 or more"),
-        (0.1, "lr_rule=0.1; need a dictionary"),
+        ("0.1", "lr_rule='0.1'; need a number or a dictionary"),
     ],
 )
 def test_refuses_wrong_rules(definition, message):
@@ -164,3 +164,27 @@ def test_refuses_an_unknown_type():
 def test_rules_take_gradient_rate_momentum_and_time():
     for rule in UPDATE_RULES.values():
         assert list(inspect.signature(rule.function).parameters)[:4] == ["gradient", "rate", "momentum", "time"]
+
+
+def test_numbers_are_constant_rates():
+    sgd = SGD("nag", lr_rule=0.05, momentum_rule=0)
+    assert sgd.input_values()[:2] == [0.05, 0.0]
+    sgd.validated(1.0, 1)
+    assert sgd.input_values()[:2] == [0.05, 0.0]
+
+
+@pytest.mark.parametrize("name", UPDATE_RULES)
+def test_whether_a_rule_uses_the_momentum(name):
+    rule = UPDATE_RULES[name]
+    step, new = rule.function(0.5, RATE, np.nan, 1, *[1.0] * len(rule.arrays))
+    assert rule.uses_momentum == bool(np.isnan([step, *new.values()]).any())
+    assert ("momentum 0.9" in str(SGD(name, momentum_rule=0.9)).replace("constant ", "")) == rule.uses_momentum
+
+
+def test_the_momentum_of_a_rule_of_ones_own_is_shown(monkeypatch):
+    def heavy_ball(gradient, rate, momentum, time, velocity):
+        velocity = momentum * velocity - rate * gradient
+        return velocity, {"velocity": velocity}
+
+    monkeypatch.setitem(UPDATE_RULES, "heavy_ball", UpdateRule(heavy_ball, 0.01))
+    assert str(SGD("heavy_ball")) == "heavy_ball,\n  learning rate constant 0.01,\n  momentum constant 0.9"

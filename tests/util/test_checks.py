@@ -34,4 +34,19 @@ def test_pairs():
 def test_suggestions():
     assert checks.suggestion("prelu_shelve", ["prelu", "prelu_shelf"]).startswith('try "prelu_shelf"')
     assert checks.suggestion("fclayer", ["FCLayer", "ConvLayer"]).startswith('try "FCLayer"')
-    assert checks.suggestion("zzz", ["a", "b"]) == "try a valid name (known: a, b)"
+    assert checks.suggestion("zzz", []) == "it is not available; try one of: "
+    assert checks.suggestion("zzz", ["a", "b"]) == "it is not available; try one of: a, b"
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [
+        ("FCLayr", "FCLayer"), ("Conv2DLayer", "ConvLayer"), ("Dropout", "DropoutLayer"),
+        ("MaxPooling2D", "MaxPool2DLayer"), ("BatchNormLayer", None), ("DenseLayer", None), ("LSTMLayer", None),
+        ("Layer", None),
+    ],
+)  # fmt: skip
+def test_only_what_is_spelled_nearly_so_is_suggested(word, near):
+    known = ["InputLayer", "FCLayer", "ConvLayer", "FlattenLayer", "DropoutLayer", "MaxPool2DLayer"]
+    start = "it is not available; try one of: ConvLayer, Dro" if near is None else f'try "{near}" (known: ConvLayer, '
+    assert checks.suggestion(word, known).startswith(start)

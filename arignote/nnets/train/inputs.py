@@ -234,7 +234,7 @@ def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.
             "DataWithHoldoutPartitions(..., stratify=True)"
         )
     if problems:
-        warnings.warn("; and ".join(problems), stacklevel=3)
+        warnings.warn("; and ".join(problems), stacklevel=4)
 
 
 def _is_number(value: Any) -> bool:

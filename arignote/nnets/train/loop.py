@@ -128,7 +128,7 @@ class Run:
         warnings.warn(
             f"All {n_epochs} epochs of this training are done, so nothing was trained; try fit(..., "
             f"n_epochs={2 * n_epochs}) for more, a new NNClassifier to start over, or a new one with "
-            "set_trainable_params to start from these parameters", stacklevel=4,
+            "set_trainable_params to start from these parameters", stacklevel=5,
         )  # fmt: skip
 
     def _train_with_executor(self) -> None:

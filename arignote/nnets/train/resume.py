@@ -88,7 +88,7 @@ def check_data(
         return
     got = f"got other data than this training was stopped on, {where} ({'; '.join(wrong)})"
     if data_check == "warn":
-        warnings.warn(f"{got}; it continues with them", ResumeWarning, stacklevel=3)
+        warnings.warn(f"{got}; it continues with them", ResumeWarning, stacklevel=4)
         return
     raise ValueError(
         f"{got}; need the same data to resume; try a new NNClassifier, with set_trainable_params to start from this "
@@ -125,7 +125,7 @@ def compare_settings(
         advice = f"fit(..., change={changeable}) if that is meant, or {advice}" if changeable else advice
         warnings.warn(
             f"got other arguments than the training that is resumed, which keeps its own: {', '.join(differing)}; "
-            f"try {advice}", ResumeWarning, stacklevel=4,
+            f"try {advice}", ResumeWarning, stacklevel=5,
         )  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def compare_augmentation(stored: str | None, now: str) -> None:
     if stored not in (None, now):
         warnings.warn(
             f"got augmentation={now} for a training that had {stored}; it continues with {now}; try the same one",
-            ResumeWarning, stacklevel=4,
+            ResumeWarning, stacklevel=5,
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The bar, in a terminal of its own."""
 
+import io
 import logging
 import os
 import pty
@@ -20,7 +21,7 @@ import numpy as np
 from arignote import engine
 from arignote.nnets import nets
 from arignote.nnets.callbacks import bar
-bar.REDRAW_SECONDS = 0  # however fast an epoch is
+bar.REDRAW_SECONDS = bar.ESTIMATE_SECONDS = 0  # however fast an epoch is
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(20000, 30)), rng.integers(3, size=20000)
 classifier = nets.NNClassifier(nets.define_mlp([50], 3), rng=0, batch_size=20)
@@ -57,7 +58,7 @@ def test_a_terminal_shows_a_bar_for_each_epoch():
     assert re.search(r"loss \d\.\d{4}, valid \d\.\d{4}, best \d\.\d{4}, [\d,]+/s, 0:\d\d left", last)
     # Each line of a validation stands alone: the bar has made room for it.
     for line in text.replace("\r", "\n").split("\n"):
-        assert not ("train nll" in line and "%" in line)
+        assert not (": nll" in line and "%" in line)
 
 
 def test_a_terminal_shows_none_if_told_so():
@@ -95,3 +96,26 @@ def test_the_time_left_is_that_of_the_rest_at_the_same_speed(monkeypatch, second
     monkeypatch.setattr("arignote.nnets.callbacks.bar.time.monotonic", lambda: seconds)  # 250 examples are left
     clock = {5: "0:05", 65: "1:05", 3700: "1:01:40"}[seconds]
     assert bar._text(Trainer) == f"loss 0.2500, {250 / seconds:,.0f}/s, {clock} left"
+
+
+def test_the_time_left_is_not_guessed_from_the_first_minibatches(monkeypatch):
+    now = 100.0
+    progress = type("Progress", (), {"epoch": 0, "batch": 1, "n_rows": 1000, "n_examples": 10, "best_loss": 0.5})()
+    progress.epoch_end_is_due = False
+    settings = type("Settings", (), {"valid_loss": "nll", "n_epochs": 1, "batch_size": 10})
+    trainer = type("Trainer", (), {"progress": progress, "settings": settings, "n_batches": 100})
+    trainer.curve = staticmethod(lambda name: ([], []))
+    classifier = type("Classifier", (), {"trainer": trainer})
+    monkeypatch.setattr("arignote.nnets.callbacks.bar.time.monotonic", lambda: now)
+    monkeypatch.setattr("arignote.nnets.callbacks.bar.netlog.stream", io.StringIO)
+    bar = ProgressBar()
+    bar.on_train_begin(classifier)
+    now = 160.0  # the first minibatch took a minute
+    bar.on_batch_end(classifier, 1.0)
+    assert bar._text(trainer) == "loss 1.0000"
+    now, progress.batch, progress.n_examples = 200.0, 4, 40  # too few minibatches
+    assert bar._text(trainer) == "loss 1.0000"
+    now, progress.batch, progress.n_examples = 162.9, 51, 510  # too short a time
+    assert bar._text(trainer) == "loss 1.0000"
+    now = 165.0
+    assert bar._text(trainer) == "loss 1.0000, 100/s, 0:05 left"

@@ -4,7 +4,6 @@ import collections
 import csv
 import json
 import pickle
-import re
 import warnings
 
 import numpy as np
@@ -270,19 +269,6 @@ def test_a_callback_that_fails_at_the_end_leaves_no_run_behind(blobs):
         fit(*blobs, [FailsAtTheEnd()], n_epochs=1, classifier=classifier)
     assert classifier.trainer.run is None
     assert fit(*blobs, [], n_epochs=2, classifier=classifier).trainer.finished
-
-
-def test_the_printed_line_is_a_callback(blobs, caplog):
-    X, y = blobs
-    with caplog.at_level("INFO", "arignote"):
-        fit(X, y, [], n_epochs=2, valid=(X, y), test=(X, y), test_loss=["error", "nll"])
-    lines = [record.getMessage() for record in caplog.records if record.name.endswith("callbacks.log")]
-    assert len(lines) == 2
-    assert re.fullmatch(
-        r"epoch 1/2; train nll \d\.\d{4}; valid nll \d\.\d{4} \(best\); test error \d+\.\d\d %, nll \d\.\d{4}; "
-        r"rate 0.01, momentum 0.9; \d+ s",
-        lines[0],
-    )
 
 
 def test_a_misspelled_event_is_refused(blobs):
