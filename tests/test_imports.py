@@ -18,6 +18,23 @@ PACKAGES = {
     "image": ("data", "util"),
     "checkpoint": ("data", "util"),
     "sample_data": ("data",),
+    "nnets": ("checkpoint", "data", "engine", "native", "ops", "util"),
+    "plotting": ("checkpoint", "engine", "util"),
+    "estimator": ("data", "nnets"),
+    "command": ("checkpoint", "data", "engine", "image", "native", "nnets", "plotting", "util"),
+    "__main__": ("command",),
+}
+# The parts of a package, from the lowest to the highest. None imports a later one.
+PARTS = {
+    "util": ("checks", "streams", "netlog"),
+    "engine": ("errors", "compiled", "choice", "flags", "theano_flags", "jax_backend", "theano_engine",
+               "pytensor_engine", "__init__"),
+    "ops": ("base", "philox", "in_jax", "matmul", "convolve", "flatten", "activate", "pool", "dropout", "softmax",
+            "update", "__init__"),
+    "data": ("atomic", "storage", "unpickle", "journal", "frames", "reader", "prefetch", "formats", "image_folder",
+             "hdf", "order", "dataset", "labels", "fingerprint", "loader"),
+    "checkpoint": ("registry", "state", "migrations", "first_arignote", "format", "lock.owner", "lock.local",
+                   "lock.lease"),
     "nnets": ("arguments", "activations", "schedules", "updates", "objectives", "metrics", "layers", "definitions",
               "classes", "network", "onnx_export", "callbacks", "checkpoints", "train.inputs", "train.interrupt",
               "train.executors.base", "train.executors.local", "train.executors.sharded", "train.executors.ray",
