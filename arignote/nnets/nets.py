@@ -314,8 +314,8 @@ class NNClassifier:
         augmentation: Callable | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
         sgd_type: str | None = None,
-        lr_rule: Mapping[str, Any] | Rule | None = None,
-        momentum_rule: Mapping[str, Any] | Rule | None = None,
+        lr_rule: Mapping[str, Any] | Rule | float | None = None,
+        momentum_rule: Mapping[str, Any] | Rule | float | None = None,
         sgd_max_grad_norm: float | None = None,
         train_loss: str | None = None,
         valid_loss: str | None = None,
@@ -379,8 +379,9 @@ class NNClassifier:
             :class:`~arignote.nnets.checkpoints.Checkpoint` has the name and all details.
         sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"}, optional
             By default "adadelta".
-        lr_rule, momentum_rule : dict of Rule parameters, optional
-            See :class:`~arignote.nnets.schedules.Rule` and :class:`~arignote.nnets.updates.SGD`.
+        lr_rule, momentum_rule : dict of Rule parameters, Rule or float, optional
+            See :class:`~arignote.nnets.schedules.Rule` and :class:`~arignote.nnets.updates.SGD`. A number stays
+            constant.
         sgd_max_grad_norm : float, optional
             Upper bound on the joint norm of all gradients.
         train_loss, valid_loss : str, optional
