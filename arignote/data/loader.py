@@ -16,6 +16,7 @@ import numpy as np
 from arignote.data.dataset import Data, own_copy
 from arignote.data.order import Order
 from arignote.data.prefetch import Prefetcher
+from arignote.data.reader import PickedReader
 from arignote.util import checks, streams
 
 CHECKED_ROWS = 8192
@@ -112,6 +113,7 @@ class Loader:
         self._augment = None if augmentation is None else keyed_augmentation(augmentation, seed)
         self._sizes = {name: data.batch_size_or(batch_size) for name, data in self.splits.items()}
         self._checked: set[str] = set()
+        self._verified: list[Any] = []
         self._streams: dict[str, _BatchStream] = {}
         self._readers: dict[str, tuple[int, ExitStack, Callable]] = {}
         self._orders: dict[str, tuple[int, Order]] = {}
@@ -145,7 +147,7 @@ class Loader:
     def check(self) -> None:
         """Refuse data that the network cannot be trained on.
 
-        Arrays in memory are checked now, other data as they are read.
+        Arrays in memory are checked now, other data as they are read, but for readers that can `verify` their files.
 
         Raises
         ------
@@ -169,12 +171,22 @@ class Loader:
                 f"got examples of shape {data.shape}; this network was built for {network.example_shape}; "
                 "try other data, or a new network"
             )
+        self._verify(data.features)
         if data.is_plain:
             for start in range(data.start, data.stop, CHECKED_ROWS):
                 rows = slice(start, min(start + CHECKED_ROWS, data.stop))
                 require_finite(data.features.array[rows], start)
                 network.prepare_labels(data.labels.array[rows], start)
             self._checked.add(name)
+
+    def _verify(self, reader: Any) -> None:
+        """Let a reader that has a method `verify`, such as one of images, check its files: once, for all splits."""
+        while isinstance(reader, PickedReader):
+            reader = reader.reader
+        verify = getattr(reader, "verify", None)
+        if verify is not None and not any(reader is other for other in self._verified):
+            verify()
+            self._verified.append(reader)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
