@@ -1,5 +1,7 @@
 """The command, as one types it at a shell."""
 
+import csv
+import io
 import json
 import os
 import pickle
@@ -63,8 +65,9 @@ def test_train_show_predict(folder, capsys):
     assert (folder / "curves.png").stat().st_size > 1000
     best = files.checkpoint_read("runs/mine_best_model.pkl.gz")
     assert command.main(["predict", "runs/mine", "--data", "new.npy"]) == 0
-    found = np.array(capsys.readouterr().out.split(), dtype=float)
-    np.testing.assert_array_equal(found, best.predict(np.load("new.npy")))
+    header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+    expected = [[str(row), str(label)] for row, label in enumerate(best.predict(np.load("new.npy")))]
+    assert header == ["row", "class"] and rows == expected
     arguments = ["predict", "runs/mine", "--data", "held.csv", "--proba", "--output", "found.npy"]
     assert command.main(arguments) == 0
     assert "% of 60 examples are misclassified" in capsys.readouterr().err
@@ -88,7 +91,7 @@ def test_three_pairs_in_a_pickle(folder, blobs, capsys):
     assert command.main(["predict", "runs/mine", *data]) == 0
     shown = capsys.readouterr()
     best = files.checkpoint_read("runs/mine_best_model.pkl.gz")
-    assert shown.out.split() == [str(label) for label in best.predict(X[140:170])]
+    assert shown.out.split()[1:] == [f"{row},{label}" for row, label in enumerate(best.predict(X[140:170]))]
     assert "of 30 examples" in shown.err
 
 

@@ -21,7 +21,9 @@ PACKAGES = {
     "nnets": ("checkpoint", "data", "engine", "native", "ops", "util"),
     "plotting": ("checkpoint", "engine", "util"),
     "estimator": ("data", "nnets"),
-    "command": ("checkpoint", "data", "engine", "image", "native", "nnets", "plotting", "util"),
+    "configuration": ("image", "nnets", "util"),
+    "prediction": ("data", "nnets"),
+    "command": ("checkpoint", "configuration", "data", "engine", "native", "nnets", "plotting", "prediction", "util"),
     "__main__": ("command",),
 }
 # The parts of a package, from the lowest to the highest. None imports a later one.
