@@ -165,7 +165,7 @@ def _check_entries(config: Mapping[str, Any]) -> None:
 def _check_arguments(where: str, given: Mapping[str, Any], function: Callable, hidden: Sequence[str] = ()) -> None:
     """Refuse arguments that a function does not take, or not in this form, as the types in its signature say."""
     hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
-    known = [name for name in inspect.signature(function).parameters if name not in hidden]
+    known = {name: one for name, one in inspect.signature(function).parameters.items() if name not in hidden}
     for name, value in given.items():
         if name not in known:
             raise ValueError(
@@ -174,15 +174,16 @@ def _check_arguments(where: str, given: Mapping[str, Any], function: Callable, h
         _check(name, value, hints.get(name, Any), where=f" under {where}")
         if Rule in get_args(hints.get(name)) and isinstance(value, dict):
             _check_arguments(name, value, Rule)
+            Rule.read(value, name)
 
 
 def _check(name: str, value: Any, hint: Any, example: str = "", where: str = "") -> None:
-    """Refuse a value that is not of the types that a hint names; types that no file can hold do not count."""
+    """Refuse a value that is not of the types that a hint names. Where a file can hold none of them, `fit` checks."""
     if hint is Any or (value is None and NoneType in get_args(hint)):
         return
     allowed = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kinds = {KINDS[get_origin(one) or one]: get_args(one) for one in allowed if (get_origin(one) or one) in KINDS}
-    if any(kind.accepts(value) and _fits_inside(value, inside) for kind, inside in kinds.items()):
+    if not kinds or any(kind.accepts(value) and _fits_inside(value, inside) for kind, inside in kinds.items()):
         return
     needed = " or ".join(dict.fromkeys(kind.needed for kind in kinds))
     note = " (yes, no, on and off in YAML)" if isinstance(value, bool) and KINDS[str] in kinds else ""
@@ -192,7 +193,8 @@ def _check(name: str, value: Any, hint: Any, example: str = "", where: str = "")
 
 def _fits_inside(value: Any, inside: tuple) -> bool:
     """Return True if the items of a list are of the type that its hint names."""
-    return not isinstance(value, list) or not inside or all(KINDS[inside[0]].accepts(item) for item in value)
+    kind = KINDS.get(inside[0]) if inside and isinstance(value, list) else None
+    return kind is None or all(kind.accepts(item) for item in value)
 
 
 # -- what the entries make -------------------------------------------------------------------------------------------
@@ -207,21 +209,21 @@ def augmentation(config: Mapping[str, Any]) -> augment.Augmentation | None:
             continue
         arguments = _arguments(name, function, value)
         _check_arguments(name, arguments, function)
+        for key, parameter in inspect.signature(function).parameters.items():
+            if parameter.default is parameter.empty and key not in arguments:
+                raise ValueError(f"got {name} without {key}; need it; try {name}: {{{key}: 3}}")
         made.append(function(**arguments))
     return augment.pipeline(*made) if made else None
 
 
 def _arguments(name: str, function: Callable, value: Any) -> Mapping[str, Any]:
     """Return the arguments of an augmentation: some by name, the first alone, or none (true)."""
-    parameters = inspect.signature(function).parameters
+    if value is True or isinstance(value, dict):
+        return {} if value is True else value
+    parameters = list(inspect.signature(function).parameters)
     if not parameters:
         _check(name, value, bool)
-    arguments = {} if value is True else value if isinstance(value, dict) else {next(iter(parameters)): value}
-    needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
-    missing = [key for key in needed if key not in arguments]
-    if missing:
-        raise ValueError(f"got {name} without {missing[0]}; need it; try {name}: {{{missing[0]}: 3}}")
-    return arguments
+    return {parameters[0]: value}
 
 
 def callbacks(config: Mapping[str, Any]) -> list[Callback]:

@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from arignote import configuration
 from arignote.nnets.callbacks import EarlyStopping, Record
+from arignote.nnets.nets import NNClassifier
 
 pytest.importorskip("yaml")
 LAYERS = "layers: [[FCLayer, {n_units: 8}], [ClassificationOutputLayer, {n_classes: 3}]]\n"
@@ -49,6 +51,14 @@ check: all
     assert read(tmp_path, json.dumps(config), "a.json") == config
 
 
+def test_types_that_no_file_can_hold_are_left_to_fit(monkeypatch, tmp_path):
+    def fit(self, callbacks, loss: Callable | None = None, names: Sequence[Callable] | None = None):
+        """Take arguments of other types."""
+
+    monkeypatch.setattr(NNClassifier, "fit", fit)
+    assert read(tmp_path, LAYERS + "fit: {loss: a, names: [b]}")["fit"] == {"loss": "a", "names": ["b"]}
+
+
 def test_an_entry_without_a_value_is_not_given(tmp_path):
     assert set(read(tmp_path, LAYERS + "fit:\nshuffle:\nearly_stopping: ~\n")) == {"layers"}
 
@@ -76,6 +86,8 @@ WRONG = {
     "fit: {extra_metadata: 3}": "got extra_metadata=3 under fit; need entries {name: value}",
     "fit: {lr_rule: [1]}": "got lr_rule=[1] under fit; need entries {name: value}",
     "fit: {lr_rule: {rul: const}}": "got 'rul' under lr_rule; need an argument of lr_rule; try \"rule\"",
+    "fit: {lr_rule: {initial_value: 0.1}}": 'got lr_rule without "rule"; need it; try "rule": "const"',
+    "fit: {lr_rule: {rule: constantly, initial_value: 0.1}}": "got rule",
     "fit: {lr_rule: {initial_value: '0.1'}}": "got initial_value='0.1' under lr_rule; need a number",
     "fit: {n_epoch: 3}": "got 'n_epoch' under fit; need an argument of fit; try \"n_epochs\"",
     "fit: {shuffle: true}": "got 'shuffle' under fit; need an argument of fit",
@@ -84,7 +96,7 @@ WRONG = {
     "augmentation: [shift]": "got augmentation=['shift']; need entries {name: value}; try augmentation: {shift: 3}",
     "augmentation: {shft: 3}": "got the augmentation 'shft'; need one that exists; try \"shift\"",
     "augmentation: {shift: three}": "got max_pixels='three' under shift; need a whole number",
-    "augmentation: {shift: {max_pixel: 3}}": "got shift without max_pixels; need it; try shift: {max_pixels: 3}",
+    "augmentation: {shift: {max_pixel: 3}}": "got 'max_pixel' under shift; need an argument of shift",
     "augmentation: {shift: {max_pixels: 3, fil: 1}}": "got 'fil' under shift; need an argument of shift; try \"fill\"",
     "augmentation: {shift: true}": "got shift without max_pixels; need it; try shift: {max_pixels: 3}",
     "augmentation: {flip: {horizontal: left}}": "got horizontal='left' under flip; need true or false",
