@@ -118,7 +118,7 @@ def _parse_yaml(text: str) -> Any:
         loader = Loader(text)
         node = loader.get_single_node()
         for mapping in _mappings(node):
-            keys = [(key.value, None) for key, _ in mapping.value if isinstance(key.value, str) and key.value != "<<"]
+            keys = [(key.value, None) for key, _ in mapping.value if isinstance(key.value, str)]
             _unique(keys, f" in the entries from line {mapping.start_mark.line + 1} on")
         return None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:

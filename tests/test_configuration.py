@@ -48,7 +48,7 @@ check: all
     assert config["early_stopping"]["min_improvement"] == 0.0001
     assert config["fit"]["checkpoint_seconds"] is None
     assert set(config) == set(configuration.ENTRIES)
-    assert read(tmp_path, json.dumps(config), "a.json") == config
+    assert read(tmp_path, "\ufeff" + json.dumps(config), "a.json") == config
 
 
 def test_types_that_no_file_can_hold_are_left_to_fit(monkeypatch, tmp_path):
