@@ -32,7 +32,8 @@ example of a configuration, in YAML or JSON:
   name: MNIST
   rng: 42
   layers:
-    - [FCLayer, {n_units: 400, activation: prelu_shelf, l2: 0.001}]
+    - [InputImageLayer, {n_images: 1, n_pixels: 28}]
+    - [FCLayer, {n_units: 400, activation: prelu_shelf, l2: 1e-3}]
     - [DropoutLayer, {dropout_p: 0.5}]
     - [ClassificationOutputLayer, {n_classes: 10}]
   fit: {n_epochs: 50, batch_size: 128, sgd_type: nag}
@@ -40,6 +41,11 @@ example of a configuration, in YAML or JSON:
   augmentation: {shift: 3}         # functions of arignote.image.augment and their arguments
   early_stopping: {patience: 10}   # arguments of arignote.nnets.callbacks.EarlyStopping
   record: runs/mnist.csv           # write the history to a table
+
+with a folder of images by class (by default images are read as the InputImageLayer takes them):
+  size: [24, 32]                   # resize all images to these rows and columns; default: all have the same size
+  gray: false                      # true: one channel; false: three
+  check: all                       # decode all images before training; default: header
 """
 
 
@@ -70,8 +76,8 @@ def make_parser() -> argparse.ArgumentParser:
     part = commands.add_parser("train", help="train a network, or resume training")
     part.add_argument("config", help="YAML or JSON file of the network and the training settings (see arignote --help)")
     part.add_argument("--data", required=True, help="HDF5 file, CSV file, pickle, or folder of images by class")
-    part.add_argument("--valid", help="validation data: a file, or the fraction of the data to hold out")
-    part.add_argument("--test", help="test data: a file, or the fraction of the data to hold out")
+    part.add_argument("--valid", help="validation data: a file or folder, or the fraction of the data to hold out")
+    part.add_argument("--test", help="test data: a file or folder, or the fraction of the data to hold out")
     part.add_argument("--checkpoint", required=True, help="DIR/STEM of the checkpoints to write")
     part.add_argument("--epochs", type=int, help="total number of epochs; overrides the configuration")
     part.add_argument("--fresh", action="store_true", help="start over even if there is a checkpoint")
@@ -82,10 +88,10 @@ def make_parser() -> argparse.ArgumentParser:
     part.add_argument("checkpoint", help="a file, or DIR/STEM, of which the best network is used if there is one")
     part.add_argument(
         "--data", required=True, nargs="+", action="extend", metavar="PATH",
-        help="as for train, or a .npy file of features, or images: any number of files, or a folder of them",
+        help="as for train; or a .npy file of features; or images: any number of files, or a folder that contains some",
     )  # fmt: skip
-    part.add_argument("--no-labels", action="store_true", help="the file contains only features; ignore class folders")
-    part.add_argument("--output", help="file.csv, or file.npy without header (default: a table on standard output)")
+    part.add_argument("--no-labels", action="store_true", help="the file has only features; or ignore class folders")
+    part.add_argument("--output", help="file.csv, or file.npy without a header (default: the table on standard output)")
     part.add_argument("--proba", action="store_true", help="write the probability of each class")
     part.set_defaults(run=predict)
 

@@ -100,7 +100,7 @@ def write_digits(folder, n=1797, names=tuple("0123456789")):
         path = Path(folder) / names[label] / f"{i:04}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
-    order = np.argsort(np.array(names)[y], kind="stable")
+    order = np.argsort(np.array(list(names))[y], kind="stable")
     return pixels[order] / np.float32(255), y[order]
 
 
