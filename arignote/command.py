@@ -122,10 +122,11 @@ def train(given: argparse.Namespace) -> int:
         fit = {name: value for name, value in fit.items() if name == "n_epochs"}
     else:
         classifier = NNClassifier(config["layers"], name=config.get("name", "network"), rng=config.get("rng"))
-    X, y, valid, test = _data(given, config, classifier)
     fit |= {"augmentation": configuration.augmentation(config), "callbacks": configuration.callbacks(config)}
-    # TODO: shuffle=config.get("shuffle")
     with netlog.quiet() if given.quiet else nullcontext():
+        netlog.ensure_visible()
+        X, y, valid, test = _data(given, config, classifier)
+        # TODO: shuffle=config.get("shuffle")
         classifier.fit(X, y, valid=valid, test=test, checkpoint=given.checkpoint, **fit)
     return CTRL_C if classifier.trainer.stopped_by == "Ctrl-C" else 0
 

@@ -57,8 +57,9 @@ def read(sources: Sequence[str], classifier: NNClassifier, with_labels: bool) ->
         if not path.exists():
             raise FileNotFoundError(f"got the image {str(path)!r}; need a file that exists; try another path")
     settings = _settings(classifier)
-    if len(paths) == 1 and paths[0].is_dir() and class_folders(paths[0]):
-        images, labels = _class_folders(paths[0], classifier, with_labels, settings)
+    folders = list(class_folders(paths[0])) if len(paths) == 1 and paths[0].is_dir() else []
+    if folders:
+        images, labels = _class_folders(paths[0], folders, classifier, with_labels, settings)
     else:
         images, labels = ImageReader(_loose_images(paths), **settings), None
     images.verify()
@@ -91,20 +92,20 @@ def _loose_images(paths: Sequence[Path]) -> list[Path]:
 
 
 def _class_folders(
-    folder: Path, classifier: NNClassifier, with_labels: bool, settings: dict[str, Any]
+    folder: Path, found: list[str], classifier: NNClassifier, with_labels: bool, settings: dict[str, Any]
 ) -> tuple[ImageReader, np.ndarray | None]:
     """Return the images of a folder by class, and the network's numbers of their classes."""
     if images_in(folder):
         raise ValueError(f"got images in {folder} and in folders inside it; need one or the other; try {folder}/*.png")
     if not with_labels:
         return ImageFolderReader(folder, **settings), None
-    images = ImageFolderReader(folder, **settings, classes=_folder_classes(folder, classifier))
+    images = ImageFolderReader(folder, **settings, classes=_folder_classes(folder, found, classifier))
     return images, classifier.network.output_layer.prepare_labels(images.labels.array)
 
 
-def _folder_classes(folder: Path, classifier: NNClassifier) -> list[str] | None:
+def _folder_classes(folder: Path, found: list[str], classifier: NNClassifier) -> list[str] | None:
     """Return the names of the network's classes if the names of folders are such; None if they are only numbered."""
-    known, found = getattr(classifier, "classes_", None), list(class_folders(folder))
+    known = getattr(classifier, "classes_", None)
     if known is not None:
         names = [str(name) for name in known]
         if isinstance(known[0], str) or set(found) <= set(names):

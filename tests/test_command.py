@@ -276,6 +276,17 @@ def test_images_are_read_as_the_network_takes_them_or_as_the_configuration_says(
         assert message in capsys.readouterr().err
 
 
+def test_it_is_said_that_images_are_resized(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layers = [["InputImageLayer", {"n_images": 1, "n_pixels": 4}], DIGITS["layers"][1]]
+    write(DIGITS | {"layers": layers, "fit": {"n_epochs": 1, "batch_size": 20}}, "digits.json")
+    words = ["train", "digits.json", "--data", str(digits / "images"), "--checkpoint", "runs/digits"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command_line = [sys.executable, "-m", "arignote", *words]
+    shown = subprocess.run(command_line, stderr=subprocess.PIPE, text=True, env=environment)
+    assert "images of 8x8 pixels are resized to 4x4" in shown.stderr and shown.returncode == 0
+
+
 def test_a_damaged_image_is_named_before_training(digits, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(digits / "images", "images")

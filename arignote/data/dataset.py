@@ -143,6 +143,13 @@ class Data:
         Data.__init__(new, **{name: getattr(self, name) for name in names} | arguments)
         return new
 
+    def for_shape(self, shape: tuple[int, ...]) -> "Data":
+        """Return the same data for a network that takes examples of this shape, which readers of images adapt to."""
+        if self.alter_features is not None or not hasattr(self.features, "for_shape"):
+            return self
+        features = self.features.for_shape(shape)
+        return self if features is self.features else self.replace(features=features)
+
     @property
     def n_rows(self) -> int:
         """Number of rows."""

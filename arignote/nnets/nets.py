@@ -386,6 +386,7 @@ class NNClassifier:
         data = inputs.gather(X, y, valid, test, stored_size or batch_size)
         if self._network is None:
             self._build(data.train.shape)
+        data = data.for_shape(self.network.example_shape)
         given = {
             "n_epochs": n_epochs, "batch_size": batch_size or data.train.batch_size, "sgd_type": sgd_type,
             "lr_rule": lr_rule, "momentum_rule": momentum_rule, "sgd_max_grad_norm": sgd_max_grad_norm,
@@ -481,7 +482,8 @@ class NNClassifier:
         -------
         array of shape (n, n_classes)
         """
-        loader = Loader({"predict": features_alone(X, PREDICT_ROWS)}, PREDICT_ROWS, network=self.network)
+        data = features_alone(X, PREDICT_ROWS).for_shape(self.network.example_shape)
+        loader = Loader({"predict": data}, PREDICT_ROWS, network=self.network)
         with closing(LocalExecutor(self.network, loader)) as executor:
             return np.concatenate(list(executor.predict(loader.refs("predict"))))
 

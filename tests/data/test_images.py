@@ -301,3 +301,22 @@ def test_a_bad_image_is_found_before_any_is_read(tmp_path):
     network = NNClassifier(layers).network
     with pytest.raises(ValueError, match="training data: .*large.png: got an image of 7x8 pixels"):
         Loader({"train": Data(reader, [0, 1])}, 2, network=network).check()
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_a_network_trains_and_predicts_on_images_of_another_size_and_color(stratify, tmp_path, quick, caplog):
+    """As one does that was trained when gray images were read with three channels."""
+    caplog.set_level(logging.INFO, "arignote")
+    labels = np.arange(24) % 2
+    paths = [gray_file(tmp_path, f"{i:02}.png", value=200 * k + i) for i, k in enumerate(labels)]
+    parts = DataWithHoldoutPartitions(ImageReader(paths), labels, 4, 0.25, 0.25, stratify=stratify)
+    layers = [["InputImageLayer", {"n_images": 3, "n_pixels": 2}], ["ClassificationOutputLayer", {"n_classes": 2}]]
+    rule = {"rule": "const", "initial_value": 0.05}
+    classifier = NNClassifier(layers, rng=0).fit(parts, n_epochs=40, sgd_type="adam", lr_rule=rule)
+    assert caplog.messages.count("images of 4x6 pixels are resized to 2x2") == 1
+    np.testing.assert_array_equal(classifier.predict(ImageReader(paths)), labels)
+    fitted = ImageReader(paths, size=2, gray=False)
+    expected = classifier.predict_proba(np.concatenate([fitted.take([row]) for row in range(24)]))
+    np.testing.assert_array_equal(classifier.predict_proba(ImageReader(paths)), expected)
+    altered = Data(ImageReader(paths), labels, 4, alter_features=lambda X: np.repeat(X[:, :, :2, :2], 3, axis=1))
+    assert NNClassifier(layers, rng=0).fit(altered, n_epochs=1).predict(altered).shape == (24,)

@@ -29,6 +29,11 @@ class Inputs:
         }
         return {"train": self.train} | {name: evaluated(data) for name, data in parts.items() if data is not None}
 
+    def for_shape(self, shape: tuple[int, ...]) -> "Inputs":
+        """Return the same data for a network that takes examples of this shape; see `Data.for_shape`."""
+        valid, test = (data and data.for_shape(shape) for data in (self.valid, self.test))
+        return Inputs(self.train.for_shape(shape), valid, test)
+
     def require_fitting(self, batch_size: int) -> None:
         """Refuse training data with another batch size, or less data than a minibatch."""
         train = self.train
