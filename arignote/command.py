@@ -180,12 +180,14 @@ def _part(text: str | None) -> float | str | None:
 
 def predict(given: argparse.Namespace) -> int:
     """Write the predicted classes or probabilities; with labels, also report the error rate."""
-    if given.output is not None and not given.output.endswith((".csv", ".npy")):
-        raise ValueError(f"got --output {given.output!r}; need a name ending in .csv or .npy; try classes.csv")
     from arignote import prediction
     from arignote.checkpoint.format import checkpoint_path, checkpoint_read
-    from arignote.data import storage
+    from arignote.data import atomic, storage
 
+    if given.output is not None:
+        if not given.output.endswith((".csv", ".npy")):
+            raise ValueError(f"got --output {given.output!r}; need a name ending in .csv or .npy; try classes.csv")
+        atomic.require_writable(Path(given.output).parent)
     best = checkpoint_path(given.checkpoint, "best_model")
     is_stem = not str(given.checkpoint).endswith((".pkl", ".pkl.gz"))
     classifier = checkpoint_read(best if is_stem and storage.exists(best) else given.checkpoint)

@@ -363,8 +363,8 @@ def test_predictions_on_loose_images(trained, digits, capsys):
     header, *rows = table(Path("found.csv").read_text())
     assert header == ["file", *"0123456789"] and [row[0] for row in rows] == ["loose/b 7.png", str(three)]
     assert np.array([row[1:] for row in rows], float).argmax(axis=1).tolist() == [7, 3]
-    assert predict(trained, "--data", "loose", "--output", "found.npy") == 0
-    assert np.load("found.npy").tolist() == [3, 7]
+    assert predict(trained, "--data", "loose", "--output", "new/found.npy") == 0
+    assert np.load("new/found.npy").tolist() == [3, 7]
 
 
 def test_classes_with_names(trained, digits, capsys, monkeypatch):
@@ -450,5 +450,6 @@ def test_images_that_cannot_be_predicted_on_are_refused(trained, digits, tmp_pat
         assert predict(trained, "--data", *words) == 1
         shown = capsys.readouterr()
         assert message in shown.err and shown.out == ""
-    assert predict(trained, "--data", three, "--output", "a.txt") == 1
-    assert "need a name ending in .csv or .npy" in capsys.readouterr().err
+    for output, message in (("a.txt", "need a name ending in .csv or .npy"), ("notes.txt/a.csv", "notes.txt")):
+        assert predict(trained, "--data", three, "--output", output) == 1
+        assert message in capsys.readouterr().err
