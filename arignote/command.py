@@ -84,6 +84,19 @@ def make_parser() -> argparse.ArgumentParser:
     part.add_argument("--quiet", action="store_true", help="show no progress bar and no validation results")
     part.set_defaults(run=train)
 
+    _add_predict(commands)
+
+    part = commands.add_parser("show", help="show the network, the training history and the metadata in a checkpoint")
+    part.add_argument("checkpoint", help="DIR/STEM, or a file")
+    part.add_argument("--plot", help="plot the learning curves to this file")
+    part.set_defaults(run=show)
+
+    part = commands.add_parser("doctor", help="check the installation and suggest fixes")
+    part.set_defaults(run=doctor)
+    return parser
+
+
+def _add_predict(commands: Any) -> None:
     part = commands.add_parser("predict", help="predict the classes of examples")
     part.add_argument("checkpoint", help="a file, or DIR/STEM, of which the best network is used if there is one")
     part.add_argument(
@@ -94,15 +107,6 @@ def make_parser() -> argparse.ArgumentParser:
     part.add_argument("--output", help="file.csv, or file.npy without a header (default: the table on standard output)")
     part.add_argument("--proba", action="store_true", help="write the probability of each class")
     part.set_defaults(run=predict)
-
-    part = commands.add_parser("show", help="show the network, the training history and the metadata in a checkpoint")
-    part.add_argument("checkpoint", help="DIR/STEM, or a file")
-    part.add_argument("--plot", help="plot the learning curves to this file")
-    part.set_defaults(run=show)
-
-    part = commands.add_parser("doctor", help="check the installation and suggest fixes")
-    part.set_defaults(run=doctor)
-    return parser
 
 
 def train(given: argparse.Namespace) -> int:
