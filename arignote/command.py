@@ -5,8 +5,6 @@ two cases, the checkpoint has the progress so far.
 """
 
 import argparse
-import inspect
-import json
 import os
 import shutil
 import sys
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from arignote import __version__
-from arignote.util import checks, netlog
+from arignote.util import netlog
 
 CTRL_C = 130
 EXAMPLES = """
@@ -34,7 +32,8 @@ example of a configuration, in YAML or JSON:
   name: MNIST
   rng: 42
   layers:
-    - [FCLayer, {n_units: 400, activation: prelu_shelf, l2: 0.001}]
+    - [InputImageLayer, {n_images: 1, n_pixels: 28}]
+    - [FCLayer, {n_units: 400, activation: prelu_shelf, l2: 1e-3}]
     - [DropoutLayer, {dropout_p: 0.5}]
     - [ClassificationOutputLayer, {n_classes: 10}]
   fit: {n_epochs: 50, batch_size: 128, sgd_type: nag}
@@ -42,10 +41,12 @@ example of a configuration, in YAML or JSON:
   augmentation: {shift: 3}         # functions of arignote.image.augment and their arguments
   early_stopping: {patience: 10}   # arguments of arignote.nnets.callbacks.EarlyStopping
   record: runs/mnist.csv           # write the history to a table
+
+with a folder of images by class (by default images are read as the InputImageLayer takes them):
+  size: [24, 32]                   # resize all images to these rows and columns; default: all have the same size
+  gray: false                      # true: one channel; false: three
+  check: all                       # decode all images before training; default: header
 """
-# The entries of a configuration, and the arguments of `fit` that it cannot contain.
-KEYS = ("name", "rng", "layers", "fit", "shuffle", "augmentation", "early_stopping", "record")
-NOT_IN_FIT = ("X", "y", "valid", "test", "checkpoint", "callbacks", "augmentation", "progress", "self")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,21 +76,15 @@ def make_parser() -> argparse.ArgumentParser:
     part = commands.add_parser("train", help="train a network, or resume training")
     part.add_argument("config", help="YAML or JSON file of the network and the training settings (see arignote --help)")
     part.add_argument("--data", required=True, help="HDF5 file, CSV file, pickle, or folder of images by class")
-    part.add_argument("--valid", help="validation data: a file, or the fraction of the data to hold out")
-    part.add_argument("--test", help="test data: a file, or the fraction of the data to hold out")
+    part.add_argument("--valid", help="validation data: a file or folder, or the fraction of the data to hold out")
+    part.add_argument("--test", help="test data: a file or folder, or the fraction of the data to hold out")
     part.add_argument("--checkpoint", required=True, help="DIR/STEM of the checkpoints to write")
     part.add_argument("--epochs", type=int, help="total number of epochs; overrides the configuration")
     part.add_argument("--fresh", action="store_true", help="start over even if there is a checkpoint")
     part.add_argument("--quiet", action="store_true", help="show no progress bar and no validation results")
     part.set_defaults(run=train)
 
-    part = commands.add_parser("predict", help="predict the classes of examples")
-    part.add_argument("checkpoint", help="a file, or DIR/STEM, of which the best network is used if there is one")
-    part.add_argument("--data", required=True, help="as for train, or a .npy file of features")
-    part.add_argument("--no-labels", action="store_true", help="the file contains only features")
-    part.add_argument("--output", help="file.csv or file.npy (default: lines on standard output)")
-    part.add_argument("--proba", action="store_true", help="write the probability of each class")
-    part.set_defaults(run=predict)
+    _add_predict(commands)
 
     part = commands.add_parser("show", help="show the network, the training history and the metadata in a checkpoint")
     part.add_argument("checkpoint", help="DIR/STEM, or a file")
@@ -101,61 +96,28 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_config(name: str | Path) -> dict[str, Any]:
-    """Read a configuration and reject unknown entries.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError, ImportError
-        The message names the file and the entry.
-    """
-    path = Path(name)
-    if not path.is_file():
-        raise FileNotFoundError(f"got the configuration {str(name)!r}; need a file that exists; try another path")
-    config = _parse(path)
-    if not isinstance(config, dict) or "layers" not in config:
-        raise ValueError(f"{path}: got no layers; need a list of layers; try the example in arignote --help")
-    for key in config:
-        if key not in KEYS:
-            raise ValueError(f"{path}: got the entry {key!r}; need a known entry; {checks.suggestion(key, KEYS)}")
-    known = [parameter for parameter in _fit_parameters() if parameter not in NOT_IN_FIT]
-    for key in config.get("fit") or {}:
-        if key not in known:
-            raise ValueError(f"{path}: got {key!r} under fit; need an argument of fit; {checks.suggestion(key, known)}")
-    return config
-
-
-def _parse(path: Path) -> Any:
-    text = path.read_text()
-    if path.suffix == ".json":
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}: got {error}; need valid JSON; try a JSON checker") from error
-    if util.find_spec("yaml") is None:
-        raise ImportError(f"{path}: got a YAML file; need the package PyYAML; try: pip install pyyaml, or a .json file")
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: got {error}; need valid YAML; try spaces instead of tabs") from error
-
-
-def _fit_parameters() -> list[str]:
-    from arignote.nnets.nets import NNClassifier
-
-    return list(inspect.signature(NNClassifier.fit).parameters)
+def _add_predict(commands: Any) -> None:
+    part = commands.add_parser("predict", help="predict the classes of examples")
+    part.add_argument("checkpoint", help="a file, or DIR/STEM, of which the best network is used if there is one")
+    part.add_argument(
+        "--data", required=True, nargs="+", action="extend", metavar="PATH",
+        help="as for train; or a .npy file of features; or images: any number of files, or a folder that contains some",
+    )  # fmt: skip
+    part.add_argument("--no-labels", action="store_true", help="the file has only features; or ignore class folders")
+    part.add_argument("--output", help="file.csv, or file.npy without a header (default: the table on standard output)")
+    part.add_argument("--proba", action="store_true", help="write the probability of each class")
+    part.set_defaults(run=predict)
 
 
 def train(given: argparse.Namespace) -> int:
     """Train a network, or resume training."""
-    config = read_config(given.config)
+    from arignote import configuration
     from arignote.checkpoint.format import checkpoint_path, checkpoint_read
     from arignote.data import storage
     from arignote.nnets.nets import NNClassifier
 
-    fit = dict(config.get("fit") or {})
+    config = configuration.read(given.config)
+    fit = dict(config.get("fit", {}))
     if given.epochs is not None:
         fit["n_epochs"] = given.epochs
     last = checkpoint_path(given.checkpoint)
@@ -164,34 +126,52 @@ def train(given: argparse.Namespace) -> int:
         fit = {name: value for name, value in fit.items() if name == "n_epochs"}
     else:
         classifier = NNClassifier(config["layers"], name=config.get("name", "network"), rng=config.get("rng"))
-    X, y, valid, test = _data(given, bool(config.get("shuffle")), fit, classifier)
-    fit |= {"augmentation": _augmentation(config.get("augmentation")), "callbacks": _callbacks(config)}
+    fit |= {"augmentation": configuration.augmentation(config), "callbacks": configuration.callbacks(config)}
     with netlog.quiet() if given.quiet else nullcontext():
+        netlog.ensure_visible()
+        X, y, valid, test = _data(given, config, classifier)
+        # TODO: shuffle=config.get("shuffle")
         classifier.fit(X, y, valid=valid, test=test, checkpoint=given.checkpoint, **fit)
     return CTRL_C if classifier.trainer.stopped_by == "Ctrl-C" else 0
 
 
-def _data(given: argparse.Namespace, shuffle: bool, fit: Mapping[str, Any], classifier: Any) -> tuple:
+def _data(given: argparse.Namespace, config: Mapping[str, Any], classifier: Any) -> tuple:
     """Return the arguments X, y, valid and test of `fit`."""
-    from arignote.data.dataset import Data, DataWithHoldoutPartitions, read_data
+    from arignote.configuration import OF_IMAGES
+    from arignote.data.dataset import read_data
 
-    content = read_data(given.data)
+    settings = {name: config[name] for name in OF_IMAGES if name in config}
     parts = [_part(given.valid), _part(given.test)]
-    if isinstance(content, tuple) and len(content) == 3:  # training, validation and test data
-        (X, y), *others = content
-        return (Data(X, y, shuffle=shuffle), None, *(a or b for a, b in zip(parts, others, strict=True)))
-    X, y = content
-    valid_frac, test_frac = (part if isinstance(part, float) else 0.0 for part in parts)
-    size = classifier.trainer.settings.batch_size if classifier.trainer else fit.get("batch_size")
-    if size is None:
-        raise ValueError("got no batch_size; need the number of examples in a minibatch; try batch_size under fit")
-    data = DataWithHoldoutPartitions(X, y, size, valid_frac, test_frac, shuffle=shuffle)
-    if not any(isinstance(part, str) for part in parts):
-        return data, None, None, None
-    held_out = [
-        part if isinstance(part, str) else other for part, other in zip(parts, (data.valid, data.test), strict=True)
-    ]
-    return (data.train, None, *held_out)
+    if Path(given.data).is_dir():
+        images = _class_folders(given.data, settings, classifier)
+        settings["classes"] = images.classes  # a held-out folder may lack some
+        return (images, images.labels, *(_held_out(part, settings, classifier) for part in parts))
+    for name in settings:
+        raise ValueError(
+            f"{given.config}: got the entry {name!r} with {given.data}; need a folder of images; try removing the entry"
+        )
+    content = read_data(given.data)
+    if len(content) == 3:  # training, validation and test data
+        content, *others = content
+        parts = [other if part is None else part for part, other in zip(parts, others, strict=True)]
+    return (*content, *parts)
+
+
+def _class_folders(folder: str, settings: Mapping[str, Any], classifier: Any) -> Any:
+    """Return the reader of a folder of images by class, for the shape of the network's images if they have one."""
+    from arignote.data.image_folder import ImageFolderReader
+    from arignote.nnets import definitions
+
+    reader = ImageFolderReader(folder, **settings)
+    return reader.for_shape(definitions.known_shape(classifier.layer_defs) or ())
+
+
+def _held_out(part: float | str | None, settings: Mapping[str, Any], classifier: Any) -> Any:
+    """Return the images and labels of a folder; anything else as `fit` takes it."""
+    if not isinstance(part, str) or not Path(part).is_dir():
+        return part
+    images = _class_folders(part, settings, classifier)
+    return images, images.labels
 
 
 def _part(text: str | None) -> float | str | None:
@@ -202,54 +182,26 @@ def _part(text: str | None) -> float | str | None:
         return text
 
 
-def _augmentation(config: Mapping[str, Any] | None) -> Any:
-    """Return the augmentation of a configuration: one or several functions, applied in order."""
-    if not config:
-        return None
-    from arignote.image import augment
-
-    known = ("shift", "flip", "quarter_turns")
-    made = []
-    for name, value in config.items():
-        function = getattr(augment, checks.choice(name, known, "the augmentation"))
-        made.append(function(**value) if isinstance(value, dict) else function() if value is True else function(value))
-    return augment.pipeline(*made)
-
-
-def _callbacks(config: Mapping[str, Any]) -> list:
-    from arignote.nnets.callbacks import EarlyStopping, Record
-
-    wanted = config.get("early_stopping")
-    callbacks = [EarlyStopping(**(wanted if isinstance(wanted, dict) else {}))] if wanted else []
-    return [*callbacks, *([Record(config["record"])] if config.get("record") else [])]
-
-
 def predict(given: argparse.Namespace) -> int:
     """Write the predicted classes or probabilities; with labels, also report the error rate."""
+    from arignote import prediction
     from arignote.checkpoint.format import checkpoint_path, checkpoint_read
-    from arignote.data import storage
-    from arignote.data.dataset import as_reader, read_data
+    from arignote.data import atomic, storage
 
+    if given.output is not None:
+        if not given.output.endswith((".csv", ".npy")):
+            raise ValueError(f"got --output {given.output!r}; need a name ending in .csv or .npy; try classes.csv")
+        atomic.require_writable(Path(given.output).parent)
     best = checkpoint_path(given.checkpoint, "best_model")
     is_stem = not str(given.checkpoint).endswith((".pkl", ".pkl.gz"))
     classifier = checkpoint_read(best if is_stem and storage.exists(best) else given.checkpoint)
-    labels = None
-    if given.no_labels or given.data.endswith(".npy"):
-        features = as_reader(given.data)
-    else:
-        content = read_data(given.data)
-        features, labels = content[-1] if len(content) == 3 else content
+    examples = prediction.read(given.data, classifier, not given.no_labels)
     output = classifier.network.output_layer
-    found = classifier.predict_proba(features)
-    if labels is not None:
-        print(output.describe_score(classifier.score(features, labels), len(found)), file=sys.stderr)
-    found = found if given.proba else output.decide(found)
-    if given.output is None or given.output.endswith(".csv"):
-        np.savetxt(given.output or sys.stdout, found, fmt="%.7g", delimiter=",")
-    elif given.output.endswith(".npy"):
-        np.save(given.output, found)
-    else:
-        raise ValueError(f"got --output {given.output!r}; need a name ending in .csv or .npy; try classes.csv")
+    found = classifier.predict_proba(examples.features)
+    decided = output.decide(found)
+    if examples.labels is not None:
+        print(output.describe_score(output.score(decided, examples.labels), len(found)), file=sys.stderr)
+    prediction.write(given.output, examples, classifier, found if given.proba else None, decided)
     return 0
 
 

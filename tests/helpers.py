@@ -88,6 +88,27 @@ def digests(classifier):
     return flat
 
 
+# -- images ----------------------------------------------------------------------------------------------------------
+
+
+def write_digits(folder, n=1797, names=tuple("0123456789")):
+    """Write digits of scikit-learn, 8x8 pixels, as PNG files into a folder for each class; return pixels and labels.
+
+    They come in the order of their paths: by class, then in the order of scikit-learn.
+    """
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    X, y = (array[:n] for array in load_digits(return_X_y=True))
+    pixels = np.rint(X.reshape(-1, 8, 8) * (255 / 16)).astype("uint8")
+    for i, (image, label) in enumerate(zip(pixels, y, strict=True)):
+        path = Path(folder) / names[label] / f"{i:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    order = np.argsort(np.array(list(names))[y], kind="stable")
+    return pixels[order] / np.float32(255), y[order]
+
+
 # -- training --------------------------------------------------------------------------------------------------------
 
 

@@ -1,21 +1,30 @@
 """The command, as one types it at a shell."""
 
+import contextlib
+import csv
+import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 from importlib import util
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from arignote import command
 from arignote.checkpoint import lock
 from arignote.data import files
-from tests.helpers import ROOT, digests, mean_nll
+from arignote.data.readers import ImageReader
+from arignote.nnets.nets import NNClassifier
+from tests.helpers import ROOT, digests, mean_nll, write_digits
 
 CONFIG = {
     "name": "blobs",
@@ -64,8 +73,9 @@ def test_train_show_predict(folder, capsys):
     assert (folder / "curves.png").stat().st_size > 1000
     best = files.checkpoint_read("runs/mine_best_model.pkl.gz")
     assert command.main(["predict", "runs/mine", "--data", "new.npy"]) == 0
-    found = np.array(capsys.readouterr().out.split(), dtype=float)
-    np.testing.assert_array_equal(found, best.predict(np.load("new.npy")))
+    header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+    expected = [[str(row), str(label)] for row, label in enumerate(best.predict(np.load("new.npy")))]
+    assert header == ["row", "class"] and rows == expected
     arguments = ["predict", "runs/mine", "--data", "held.csv", "--proba", "--output", "found.npy"]
     assert command.main(arguments) == 0
     assert "% of 60 examples are misclassified" in capsys.readouterr().err
@@ -89,7 +99,7 @@ def test_three_pairs_in_a_pickle(folder, blobs, capsys):
     assert command.main(["predict", "runs/mine", *data]) == 0
     shown = capsys.readouterr()
     best = files.checkpoint_read("runs/mine_best_model.pkl.gz")
-    assert shown.out.split() == [str(label) for label in best.predict(X[140:170])]
+    assert shown.out.split()[1:] == [f"{row},{label}" for row, label in enumerate(best.predict(X[140:170]))]
     assert "of 30 examples" in shown.err
 
 
@@ -206,3 +216,249 @@ def test_the_doctor_says_what_runs_and_what_is_missing(capsys, monkeypatch):
     assert (
         "to fix: no g++" in shown and "not installed: onnx, for export to ONNX: pip install 'arignote[export]'" in shown
     )
+
+
+# -- folders of images -----------------------------------------------------------------------------------------------
+
+DIGITS = {
+    "rng": 3,
+    "layers": [
+        ["InputImageLayer", {"n_images": 1, "n_pixels": 8}],
+        ["ClassificationOutputLayer", {"n_classes": 10}],
+    ],
+    "fit": {"n_epochs": 3, "batch_size": 20, "sgd_type": "adam", "lr_rule": {"rule": "const", "initial_value": 0.01}},
+}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Return a folder with digits by class, and a network trained on them; tests must not change it."""
+    folder = tmp_path_factory.mktemp("digits")
+    write_digits(folder / "images", 600)
+    write(DIGITS, folder / "digits.json")
+    with contextlib.chdir(folder):
+        assert train_digits() == 0
+    return folder
+
+
+def train_digits(*more, data="images", config="digits.json"):
+    words = ["train", config, "--data", data, "--checkpoint", "runs/digits", "--quiet", *more]
+    return command.main([str(word) for word in words])
+
+
+@pytest.fixture
+def trained(digits, tmp_path, monkeypatch):
+    """Return the path of the trained network; the current folder is an empty one."""
+    monkeypatch.chdir(tmp_path)
+    return digits / "runs/digits"
+
+
+def predict(checkpoint, *words):
+    return command.main(["predict", str(checkpoint), *map(str, words)])
+
+
+def table(text):
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_gray_images_of_a_folder_are_trained_on_as_they_are(digits):
+    classifier = files.checkpoint_read(digits / "runs/digits")
+    X, y = (array[:600] for array in load_digits(return_X_y=True))
+    assert classifier.network.example_shape == (1, 8, 8)
+    assert classifier.score(np.rint(X * (255 / 16)) / 255, y) > 0.9
+
+
+def test_images_are_read_as_the_network_takes_them_or_as_the_configuration_says(digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    layers = [["InputImageLayer", {"n_images": 3, "n_pixels": 4}], DIGITS["layers"][1]]
+    for more in ({}, {"size": 4, "gray": False, "check": "all"}, {"size": [4, 4]}):
+        write(DIGITS | {"layers": layers} | more, "digits.json")
+        assert train_digits("--valid", digits / "images", "--fresh", "--epochs", "1", data=digits / "images") == 0
+        assert files.checkpoint_read("runs/digits").network.example_shape == (3, 4, 4)
+    for more, message in (
+        ({"gray": True}, "got examples of shape (1, 4, 4); this network was built for (3, 4, 4)"),
+        ({"size": 5}, "got examples of shape (3, 5, 5); this network was built for (3, 4, 4)"),
+        ({"check": "headers"}, "got check 'headers'; need one that exists"),
+    ):
+        write(DIGITS | {"layers": layers} | more, "digits.json")
+        assert train_digits("--fresh", data=digits / "images") == 1
+        assert message in capsys.readouterr().err
+
+
+def test_it_is_said_that_images_are_resized(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layers = [["InputImageLayer", {"n_images": 1, "n_pixels": 4}], DIGITS["layers"][1]]
+    write(DIGITS | {"layers": layers, "fit": {"n_epochs": 1, "batch_size": 20}}, "digits.json")
+    words = ["train", "digits.json", "--data", str(digits / "images"), "--checkpoint", "runs/digits"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command_line = [sys.executable, "-m", "arignote", *words]
+    shown = subprocess.run(command_line, stderr=subprocess.PIPE, text=True, env=environment)
+    assert "images of 8x8 pixels are resized to 4x4" in shown.stderr and shown.returncode == 0
+
+
+def test_a_damaged_image_is_named_before_training(digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(digits / "images", "images")
+    bad = tmp_path / "images/9/0009.png"
+    bad.write_bytes(bad.read_bytes()[:-40])
+    write(DIGITS | {"check": "all"}, "digits.json")
+    assert train_digits() == 1
+    assert "training data: images/9/0009.png: got a damaged image" in capsys.readouterr().err
+    assert not (tmp_path / "runs/digits_last.pkl.gz").exists()
+
+
+def test_entries_of_images_need_a_folder(folder, capsys):
+    write(CONFIG | {"gray": True})
+    assert train() == 1
+    assert "config.json: got the entry 'gray' with blobs.h5; need a folder of images" in capsys.readouterr().err
+
+
+def test_a_held_out_folder_is_matched_by_name(digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("3", "7"):
+        shutil.copytree(digits / "images" / name, f"held/{name}")
+    shutil.copy(digits / "digits.json", tmp_path)
+    assert train_digits("--valid", "held", "--test", "held", data=digits / "images") == 0
+    best = files.checkpoint_read("runs/digits_best_model.pkl.gz")
+    paths = sorted((tmp_path / "held").rglob("*.png"))
+    y = [int(path.parent.name) for path in paths]
+    (entry,) = [entry for entry in best.trainer.history if entry["valid_nll"] == best.trainer.progress.best_loss]
+    assert entry["valid_nll"] == pytest.approx(mean_nll(best, ImageReader(paths, gray=True), y), rel=1e-4)
+    assert entry["test_error"] < 0.2
+    shutil.copytree("held/3", "held/three")
+    assert train_digits("--valid", "held", "--fresh", data=digits / "images") == 1
+    assert "held: got a folder of the class 'three'; need the name of a known class" in capsys.readouterr().err
+
+
+def test_a_stored_network_that_reads_gray_images_as_color_is_resumed(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layers = [["InputImageLayer", {"n_images": 3, "n_pixels": 8}], DIGITS["layers"][1]]
+    write(DIGITS | {"layers": layers}, "digits.json")
+    assert train_digits("--epochs", "1", data=digits / "images") == 0
+    write(DIGITS, "digits.json")
+    assert train_digits("--epochs", "2", data=digits / "images") == 0
+    assert files.checkpoint_read("runs/digits").trainer.progress.epoch == 2
+
+
+def test_predictions_on_a_folder_by_class(trained, digits, capsys):
+    assert predict(trained, "--data", digits / "images") == 0
+    shown = capsys.readouterr()
+    header, *rows = table(shown.out)
+    assert header == ["file", "class"] and len(rows) == 600
+    right = np.mean([f"/{label}/" in name for name, label in rows])
+    assert right > 0.9 and f"{100 * (1 - right):.2f} % of 600 examples are misclassified" in shown.err
+    assert predict(trained, "--data", digits / "images", "--no-labels") == 0
+    unlabeled = capsys.readouterr()
+    assert unlabeled.out == shown.out and unlabeled.err == ""
+
+
+def test_predictions_on_loose_images(trained, digits, capsys):
+    """One, several, or a folder of them: colored, of other sizes, with commas in their names."""
+    three, seven = (next((digits / "images" / name).glob("*.png")) for name in ("3", "7"))
+    os.mkdir("loose")
+    for source, name in ((three, "a, 3.png"), (seven, "b 7.png")):
+        Image.open(source).convert("RGB").resize((32, 32)).save(f"loose/{name}")
+    expected = [["file", "class"], ["loose/a, 3.png", "3"], ["loose/b 7.png", "7"]]
+    for words in (
+        ["loose"],
+        ["loose/a, 3.png", "loose/b 7.png"],
+        ["loose/a, 3.png", "--data", "loose/b 7.png"],
+    ):
+        assert predict(trained, "--data", *words) == 0
+        shown = capsys.readouterr()
+        assert table(shown.out) == expected
+        assert shown.err == "images of 32x32 pixels are resized to 8x8\n"
+    assert predict(trained, "--data", "loose/b 7.png", three, "--proba", "--output", "found.csv") == 0
+    header, *rows = table(Path("found.csv").read_text())
+    assert header == ["file", *"0123456789"] and [row[0] for row in rows] == ["loose/b 7.png", str(three)]
+    assert np.array([row[1:] for row in rows], float).argmax(axis=1).tolist() == [7, 3]
+    assert predict(trained, "--data", "loose", "--output", "new/found.npy") == 0
+    assert np.load("new/found.npy").tolist() == [3, 7]
+
+
+def test_classes_with_names(trained, digits, capsys, monkeypatch):
+    names = ["zero", "one", "two, too", "three", "four", "five", "six", "seven", "eight", "nine"]
+    monkeypatch.setattr(NNClassifier, "classes_", np.array(names), raising=False)
+    loose = next((digits / "images/2").glob("*.png"))
+    assert predict(trained, "--data", loose) == 0
+    assert capsys.readouterr().out == f'file,class\n{loose},"two, too"\n'
+    assert predict(trained, "--data", loose, "--proba") == 0
+    assert table(capsys.readouterr().out)[0] == ["file", *names]
+    assert predict(trained, "--data", loose, "--output", "found.npy") == 0
+    assert np.load("found.npy").tolist() == ["two, too"]
+    write_digits("named", 200, names=names)
+    for name in ("one", "two, too", "six"):
+        shutil.rmtree(f"named/{name}")
+    assert predict(trained, "--data", "named") == 0
+    shown = capsys.readouterr()
+    rows = table(shown.out)[1:]
+    right = np.mean([name.split("/")[1] == label for name, label in rows])
+    assert right > 0.9 and f"{100 * (1 - right):.2f} % of {len(rows)} examples" in shown.err
+    shutil.copytree("named/four", "named/vier")
+    assert predict(trained, "--data", "named") == 1
+    assert "named: got a folder of the class 'vier'; need the name of a known class" in capsys.readouterr().err
+
+
+def test_labels_in_a_table_are_names_of_classes_if_they_can_be(folder, blobs, capsys, monkeypatch):
+    assert train("--epochs", "30") == 0
+    X, y = blobs
+    np.savetxt("names.csv", np.column_stack([X, y + 5]), delimiter=",")
+    for data, classes in (("blobs.h5", None), ("names.csv", [5, 6, 7]), ("blobs.h5", ["a", "b", "c"])):
+        if classes is not None:
+            monkeypatch.setattr(NNClassifier, "classes_", np.array(classes), raising=False)
+        capsys.readouterr()
+        assert predict("runs/mine", "--data", data) == 0
+        shown = capsys.readouterr()
+        names = np.array([0, 1, 2] if classes is None else classes).astype(str)
+        right = np.mean(names[y] == [label for _, label in table(shown.out)[1:]])
+        assert right > 0.8 and f"{100 * (1 - right):.2f} % of 240 examples" in shown.err
+
+
+def test_numbered_classes_are_matched_by_name_if_all_folders_have_one(trained, digits, capsys, monkeypatch):
+    for name in ("3", "7"):
+        shutil.copytree(digits / "images" / name, f"some/{name}")
+    assert predict(trained, "--data", "some") == 1
+    message = "some: got 2 class folders for a network of 10 classes that have no names; need a folder for each"
+    assert message in capsys.readouterr().err
+    monkeypatch.setattr(NNClassifier, "classes_", np.arange(10), raising=False)
+    assert predict(trained, "--data", "some") == 0
+    shown = capsys.readouterr()
+    right = np.mean([f"/{label}/" in name for name, label in table(shown.out)[1:]])
+    assert right > 0.9 and f"{100 * (1 - right):.2f} %" in shown.err
+
+
+def test_several_labels_have_a_column_each(folder, blobs, capsys):
+    X, y = blobs
+    with h5py.File("several.h5", "w") as file:
+        file["features"], file["labels"] = X.astype("float32"), np.eye(3, dtype="uint8")[y][:, :2]
+    write(CONFIG | {"layers": [["MultilabelOutputLayer", {"n_classes": 2}]]})
+    assert train("--data", "several.h5") == 0
+    assert predict("runs/mine", "--data", "several.h5") == 0
+    shown = capsys.readouterr()
+    header, *rows = table(shown.out)
+    assert header == ["row", "0", "1"] and {value for row in rows for value in row[1:]} == {"0", "1"}
+
+
+def test_images_that_cannot_be_predicted_on_are_refused(trained, digits, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(NNClassifier, "predict_proba", None)  # before any work starts
+    three = next((digits / "images/3").glob("*.png"))
+    for folder in ("empty", "mixed/3"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(three, "mixed/3")
+    shutil.copy(three, "mixed")
+    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "notes.txt").write_text("not an image")
+    for words, message in (
+        (["none.png"], "got the image 'none.png'; need a file that exists"),
+        (["empty"], "got no images in empty; need image files, or folders of them"),
+        ([three, "notes.txt"], "got no images in notes.txt; need image files"),
+        ([three, digits / "images"], "among others; need them alone"),
+        (["mixed"], "got images in mixed and in folders inside it; need one or the other; try mixed/*.png"),
+        ([three, "text.png"], "text.png: got a damaged image or none"),
+    ):
+        assert predict(trained, "--data", *words) == 1
+        shown = capsys.readouterr()
+        assert message in shown.err and shown.out == ""
+    for output, message in (("a.txt", "need a name ending in .csv or .npy"), ("notes.txt/a.csv", "notes.txt")):
+        assert predict(trained, "--data", three, "--output", output) == 1
+        assert message in capsys.readouterr().err

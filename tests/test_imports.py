@@ -21,7 +21,9 @@ PACKAGES = {
     "nnets": ("checkpoint", "data", "engine", "native", "ops", "util"),
     "plotting": ("checkpoint", "engine", "util"),
     "estimator": ("data", "nnets"),
-    "command": ("checkpoint", "data", "engine", "image", "native", "nnets", "plotting", "util"),
+    "configuration": ("image", "nnets", "util"),
+    "prediction": ("data", "nnets"),
+    "command": ("checkpoint", "configuration", "data", "engine", "native", "nnets", "plotting", "prediction", "util"),
     "__main__": ("command",),
 }
 # The parts of a package, from the lowest to the highest. None imports a later one.
@@ -31,8 +33,8 @@ PARTS = {
                "pytensor_engine", "__init__"),
     "ops": ("base", "philox", "in_jax", "matmul", "convolve", "flatten", "activate", "pool", "dropout", "softmax",
             "update", "__init__"),
-    "data": ("atomic", "storage", "unpickle", "journal", "frames", "reader", "prefetch", "formats", "image_folder",
-             "hdf", "order", "dataset", "labels", "fingerprint", "loader"),
+    "data": ("atomic", "storage", "unpickle", "journal", "frames", "reader", "prefetch", "formats", "images",
+             "image_folder", "hdf", "order", "dataset", "labels", "fingerprint", "loader"),
     "checkpoint": ("registry", "state", "migrations", "first_arignote", "format", "lock.owner", "lock.local",
                    "lock.lease"),
     "nnets": ("arguments", "activations", "schedules", "updates", "objectives", "metrics", "layers", "definitions",

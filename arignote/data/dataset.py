@@ -182,19 +182,27 @@ class Data:
         """Names of the columns of the features, where they come from a table that has them."""
         return getattr(self.features, "columns", None)
 
-    def with_columns(self, names: Sequence[str] | None) -> "Data":
-        """Return the same data with the columns of the features in this order.
+    def adapted(self, columns: Sequence[str] | None = None, shape: tuple[int, ...] | None = None) -> "Data":
+        """Return the same data in the form that a network takes, as far as the reader of the features can adapt.
 
-        Data without names of columns are returned as they are.
+        Parameters
+        ----------
+        columns : list of str, optional
+            Bring the columns of a table into this order.
+        shape : tuple of int, optional
+            Read images in this shape, unless `alter_features` is there.
 
         Raises
         ------
         ValueError
             If a column is missing, or there are others.
         """
-        if names is None or self.columns is None or list(names) == self.columns:
-            return self
-        return self.replace(features=self.features.with_columns(names))
+        features = self.features
+        if columns is not None and self.columns not in (None, list(columns)):
+            features = features.with_columns(columns)
+        if shape is not None and self.alter_features is None and hasattr(features, "for_shape"):
+            features = features.for_shape(shape)
+        return self if features is self.features else self.replace(features=features)
 
     def batch_size_or(self, batch_size: int | None) -> int:
         """Return this data's own batch size, or else the one given."""

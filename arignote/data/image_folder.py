@@ -1,20 +1,20 @@
 """The reader of folders of images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from arignote.data.reader import ArrayReader, Reader
+from arignote.data.images import ImageReader, is_image
+from arignote.data.reader import ArrayReader
 from arignote.util import checks
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 
-
-class ImageFolderReader(Reader):
+class ImageFolderReader(ImageReader):
     """Images in one folder per class; the name of the folder is the name of the class.
 
-    Images are loaded on demand, as float32 in [0, 1] of shape (channels, rows, columns). Needs Pillow:
-    ``pip install "arignote[images]"``.
+    Images are loaded on demand, as float32 in [0, 1] of shape (channels, rows, columns). Hidden files and folders,
+    whose names start with a dot, are ignored. Needs Pillow: ``pip install "arignote[images]"``.
 
     Parameters
     ----------
@@ -23,12 +23,18 @@ class ImageFolderReader(Reader):
     size : int or pair of int, optional
         Resize all images to this size, (rows, columns). By default all images must have the same size.
     gray : bool, optional
-        Convert images to one grayscale channel.
+        Load images with one channel (True) or with three (False). By default with one if the first image is gray; then
+        all must be.
+    check : {"header", "all"}, optional
+        What `verify` reads of each file: its header (the default), or all of it.
+    classes : sequence of str, optional
+        Names of the classes in the order of their labels, e.g. those of the training data. By default those of the
+        folders, sorted.
 
     Attributes
     ----------
     classes : list of str
-        Sorted names of the classes; label k is ``classes[k]``.
+        Names of the classes; label k is ``classes[k]``.
     labels : ArrayReader
         The label of each image, for `fit` or `Data`.
     paths : list of Path
@@ -39,7 +45,8 @@ class ImageFolderReader(Reader):
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If the folder contains no images, or an image cannot be read or has another size.
+        If the folder contains no images, or a class that is not among `classes`, or an image cannot be read, or differs
+        from the first in size or color.
 
     Examples
     --------
@@ -54,58 +61,50 @@ class ImageFolderReader(Reader):
     ['cats', 'dogs'] (3, 6, 8) (2, 3, 6, 8)
     """
 
-    def __init__(self, folder: str | Path, size: int | tuple[int, int] | None = None, gray: bool = False):
+    def __init__(
+        self,
+        folder: str | Path,
+        size: int | tuple[int, int] | None = None,
+        gray: bool | None = None,
+        check: str = "header",
+        classes: Sequence[str] | None = None,
+    ):
         self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise FileNotFoundError(f"got the folder {str(folder)!r}; need one that exists; try another path")
-        found = {
-            part.name: sorted(p for p in part.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            for part in sorted(self.folder.iterdir())
-            if part.is_dir()
-        }
-        self.classes = [name for name, paths in found.items() if paths]
-        if not self.classes:
+        found = class_folders(self.folder)
+        if not found:
             raise ValueError(f"{folder}: got no images; need one folder of images for each class; try another path")
-        self.paths = [path for name in self.classes for path in found[name]]
-        self.labels = ArrayReader(np.repeat(np.arange(len(self.classes)), [len(found[name]) for name in self.classes]))
-        self.n_rows = len(self.paths)
-        self._mode = "L" if gray else "RGB"
-        self._size = None if size is None else checks.pair(size, "size")
-        self.shape = self._read(self.paths[0]).shape
-
-    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
-        for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
-            yield self.take(np.arange(first, last))
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Return the images of these rows, in this order."""
-        batch = np.empty((len(rows), *self.shape), np.float32)
-        for i, row in enumerate(rows):
-            image = self._read(self.paths[row])
-            if image.shape != self.shape:
+        self.classes = list(found if classes is None else classes)
+        for name in found:
+            if name not in self.classes:
                 raise ValueError(
-                    f"{self.paths[row]}: got an image of {image.shape[1]}x{image.shape[2]} pixels in row {row}; need "
-                    f"{self.shape[1]}x{self.shape[2]}, like the first; try size={self.shape[1:]}"
+                    f"{folder}: got a folder of the class {name!r}; need the name of a known class; "
+                    f"{checks.suggestion(name, self.classes)}"
                 )
-            batch[i] = image
-        return batch
-
-    def _read(self, path: Path) -> np.ndarray:
-        try:
-            from PIL import Image
-        except ImportError as error:
-            raise ImportError(
-                f"got the image {str(path)!r}; need Pillow to read it; try: pip install 'arignote[images]'"
-            ) from error
-        try:
-            with Image.open(path) as file:
-                image = file.convert(self._mode)
-                if self._size is not None:
-                    image = image.resize(self._size[::-1], Image.Resampling.BILINEAR)
-                pixels = np.asarray(image, np.float32) / np.float32(255)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path}: got a damaged image ({error}); need an intact one; try removing it") from error
-        return pixels[np.newaxis] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        numbers = [self.classes.index(name) for name in found]
+        self.labels = ArrayReader(np.repeat(numbers, [len(paths) for paths in found.values()]))
+        super().__init__([path for paths in found.values() for path in paths], size, gray, check)
 
     def __str__(self) -> str:
         return f"the images in {self.folder}"
+
+
+def class_folders(folder: Path) -> dict[str, list[Path]]:
+    """Return the images of each folder inside a folder that has some, at any depth, sorted."""
+    found = {path.name: images_in(path, "**/*") for path in _sorted(folder) if path.is_dir()}
+    return {name: paths for name, paths in found.items() if paths and not name.startswith(".")}
+
+
+def images_in(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return the images in a folder, sorted; by default only those directly inside it."""
+    return [path for path in _sorted(folder, pattern) if is_image(path) and not _is_hidden(path, folder)]
+
+
+def _sorted(folder: Path, pattern: str = "*") -> list[Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"got the folder {str(folder)!r}; need one that exists; try another path")
+    return sorted(folder.glob(pattern))
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Return True if a path inside a folder is no file, or is inside a hidden folder."""
+    return not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts)

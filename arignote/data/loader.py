@@ -17,7 +17,7 @@ from arignote.data.dataset import Data, own_copy
 from arignote.data.labels import LabelSummary, iter_labels
 from arignote.data.order import Order, Unshuffled
 from arignote.data.prefetch import Prefetcher
-from arignote.data.reader import Reader
+from arignote.data.reader import PickedReader, Reader
 from arignote.util import checks, streams
 
 CHECKED_ROWS = 8192
@@ -117,6 +117,7 @@ class Loader:
         self._augment = None if augmentation is None else keyed_augmentation(augmentation, seed)
         self._sizes = {name: data.batch_size_or(batch_size) for name, data in self.splits.items()}
         self._checked: set[str] = set()
+        self._verified: list[Any] = []
         self._streams: dict[str, _BatchStream] = {}
         self._readers: dict[str, tuple[int, ExitStack, Callable]] = {}
         self._orders: dict[str, tuple[int, Order]] = {}
@@ -150,7 +151,8 @@ class Loader:
     def check(self) -> dict[str, LabelSummary]:
         """Refuse data that the network cannot be trained on.
 
-        All labels are checked now, and features that are arrays in memory; others are checked as they are read.
+        All labels are checked now, features that are arrays in memory, and the files of readers that can `verify` them;
+        others are checked as they are read.
 
         Returns
         -------
@@ -181,6 +183,7 @@ class Loader:
                 f"got examples of shape {data.shape}; this network was built for {network.example_shape}; "
                 "try other data, or a new network"
             )
+        self._verify(data.features)
         summary = LabelSummary()
         for first, labels in iter_labels(data):
             summary.add(check_rows(network.prepare_labels, labels, data, first, data.labels))
@@ -191,6 +194,15 @@ class Loader:
                     check_rows(require_finite, features, data, first, data.features)
             self._checked.add(name)
         return summary
+
+    def _verify(self, reader: Any) -> None:
+        """Let a reader that has a method `verify`, such as one of images, check its files: once, for all splits."""
+        while isinstance(reader, PickedReader):
+            reader = reader.reader
+        verify = getattr(reader, "verify", None)
+        if verify is not None and not any(reader is other for other in self._verified):
+            verify()
+            self._verified.append(reader)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -300,6 +300,11 @@ class PickedReader(Reader):
         """True if the reader's rows are in memory."""
         return getattr(self.reader, "in_memory", False)
 
+    def for_shape(self, shape: tuple[int, ...]) -> "PickedReader":
+        """Return the same rows of a reader that is adapted to a shape of examples, if the reader can be."""
+        reader = getattr(self.reader, "for_shape", lambda shape: self.reader)(shape)
+        return self if reader is self.reader else PickedReader(reader, self.rows)
+
     def __str__(self) -> str:
         return str(self.reader)
 

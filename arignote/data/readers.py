@@ -8,6 +8,7 @@ from arignote.data.hdf.attributes import HDFError
 from arignote.data.hdf.reader import HDFReader
 from arignote.data.hdf.writer import HDFWriter
 from arignote.data.image_folder import ImageFolderReader
+from arignote.data.images import ImageReader
 from arignote.data.reader import ArrayReader, PickedReader, Reader
 
 DataWithHoldoutParitions = DataWithHoldoutPartitions
@@ -22,6 +23,7 @@ __all__ = [
     "HDFReader",
     "HDFWriter",
     "ImageFolderReader",
+    "ImageReader",
     "PickedReader",
     "Reader",
     "as_reader",

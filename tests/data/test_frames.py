@@ -105,4 +105,4 @@ def test_columns_of_csv_files_are_matched_by_name(tmp_path):
         classifier.predict(X.assign(target=1.0))
     features, labels = read_data(tmp_path / "iris.csv")
     assert features.columns == list(X.columns) and labels.tolist() == SPECIES.tolist()
-    assert Data(as_reader(tmp_path / "new.csv")).with_columns(X.columns).columns == list(X.columns)
+    assert Data(as_reader(tmp_path / "new.csv")).adapted(X.columns).columns == list(X.columns)

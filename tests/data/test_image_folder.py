@@ -4,6 +4,7 @@ from PIL import Image
 
 from arignote.data.readers import Data, ImageFolderReader
 from arignote.nnets.nets import NNClassifier, define_mlp
+from tests.helpers import write_digits
 
 
 def fill(folder, size=(6, 5), n=10):
@@ -34,6 +35,32 @@ def test_sizes_and_gray(tmp_path):
     assert gray.shape == (1, 6, 5)
     expected = np.asarray(Image.open(gray.paths[3]).convert("L")) / 255
     assert np.allclose(gray.take(np.array([3]))[0, 0], expected)
+
+
+def test_gray_images_stay_gray_and_hidden_files_are_ignored(tmp_path):
+    X, y = write_digits(tmp_path, 100)
+    (tmp_path / "3/._0003.png").write_bytes(b"what macOS puts there")
+    (tmp_path / "3/.cache").mkdir()
+    (tmp_path / ".cache").mkdir()
+    for hidden in ("3/.cache/a.png", ".cache/a.png"):
+        Image.new("L", (8, 8)).save(tmp_path / hidden)
+    reader = ImageFolderReader(tmp_path, check="all")
+    reader.verify()
+    np.testing.assert_array_equal(reader.take(np.arange(100))[:, 0], X)
+    np.testing.assert_array_equal(reader.labels.array, y)
+    assert reader.classes == list("0123456789")
+    last = reader.paths[-1]
+    last.write_bytes(last.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=f"{last.name}: got a damaged image"):
+        reader.verify()
+
+
+def test_labels_are_those_of_given_classes(tmp_path):
+    reader = ImageFolderReader(fill(tmp_path), classes=["black", "light", "dark"])
+    assert reader.classes == ["black", "light", "dark"]
+    assert reader.labels.array.tolist() == [2] * 10 + [1] * 10
+    with pytest.raises(ValueError, match="got a folder of the class 'light'; need the name .*; try \"night\""):
+        ImageFolderReader(tmp_path, classes=["night", "dark"])
 
 
 def test_fit_on_a_folder(tmp_path, quick):

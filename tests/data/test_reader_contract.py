@@ -16,7 +16,7 @@ from PIL import Image
 
 import arignote.data
 from arignote.data.reader import ArrayReader, PickedReader, Reader, SparseReader
-from arignote.data.readers import Data, HDFReader, ImageFolderReader
+from arignote.data.readers import Data, HDFReader, ImageFolderReader, ImageReader
 from tests.data.hdf.old_pandas import write_panel
 
 N = 37
@@ -71,6 +71,11 @@ def image_folder(folder):
     return ImageFolderReader(folder / "images"), IMAGES / np.float32(255)
 
 
+def loose_images(folder):
+    reader, images = image_folder(folder)
+    return ImageReader(reader.paths[::-1]), images[::-1]
+
+
 def picked(folder):
     rows = rng.permutation(60)[:N]
     return PickedReader(ArrayReader(np.arange(60)), rows), rows
@@ -95,6 +100,7 @@ READERS = {
     "fixed frame": (HDFReader, hdf_fixed),
     "pandas": (HDFReader, hdf_pandas),
     "panel4d": (HDFReader, hdf_panel4d),
+    "images": (ImageReader, loose_images),
     "folder": (ImageFolderReader, image_folder),
 }
 

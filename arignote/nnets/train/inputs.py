@@ -53,12 +53,12 @@ class Inputs:
         }
         return {"train": self.train} | {name: evaluated(data) for name, data in parts.items() if data is not None}
 
-    def align(self, columns: Sequence[str] | None) -> None:
-        """Bring the columns of all features into this order, where they have names."""
+    def adapt(self, columns: Sequence[str] | None, shape: tuple[int, ...] | None) -> None:
+        """Bring all features into the form that the network takes; see `Data.adapted`."""
         for split, called in (("train", "training"), ("valid", "validation"), ("test", "test")):
             data = getattr(self, split)
             try:
-                setattr(self, split, None if data is None else data.with_columns(columns))
+                setattr(self, split, None if data is None else data.adapted(columns, shape))
             except ValueError as error:
                 raise ValueError(f"{called} data: {error}") from error
 
