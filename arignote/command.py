@@ -8,8 +8,9 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ example of a configuration, in YAML or JSON:
     - [DropoutLayer, {dropout_p: 0.5}]
     - [ClassificationOutputLayer, {n_classes: 10}]
   fit: {n_epochs: 50, batch_size: 128, sgd_type: nag}
-  shuffle: true                    # shuffle the rows in each epoch
+  shuffle: true                    # the default; false keeps the order of the rows
   augmentation: {shift: 3}         # functions of arignote.image.augment and their arguments
   early_stopping: {patience: 10}   # arguments of arignote.nnets.callbacks.EarlyStopping
   record: runs/mnist.csv           # write the history to a table
@@ -81,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
     part.add_argument("--checkpoint", required=True, help="DIR/STEM of the checkpoints to write")
     part.add_argument("--epochs", type=int, help="total number of epochs; overrides the configuration")
     part.add_argument("--fresh", action="store_true", help="start over even if there is a checkpoint")
+    part.add_argument("--keep", action="store_true", help="resume with the stored settings where the file has others")
     part.add_argument("--quiet", action="store_true", help="show no progress bar and no validation results")
     part.set_defaults(run=train)
 
@@ -115,24 +117,45 @@ def train(given: argparse.Namespace) -> int:
     from arignote.checkpoint.format import checkpoint_path, checkpoint_read
     from arignote.data import storage
     from arignote.nnets.nets import NNClassifier
+    from arignote.nnets.train.inputs import LEGACY
+    from arignote.nnets.train.resume import ResumeWarning
 
     config = configuration.read(given.config)
     fit = dict(config.get("fit", {}))
     if given.epochs is not None:
         fit["n_epochs"] = given.epochs
-    last = checkpoint_path(given.checkpoint)
-    if not given.fresh and storage.exists(last):
-        classifier = checkpoint_read(given.checkpoint)
-        fit = {name: value for name, value in fit.items() if name == "n_epochs"}
+    fit |= {"augmentation": configuration.augmentation(config), "callbacks": configuration.callbacks(config)}
+    fit |= {"shuffle": config.get("shuffle"), "checkpoint": given.checkpoint, "resume": not given.fresh}
+    is_stored = not given.fresh and storage.exists(checkpoint_path(given.checkpoint))
+    stored = checkpoint_read(given.checkpoint) if is_stored else None
+    if stored is not None and given.keep:
+        classifier = stored
     else:
         classifier = NNClassifier(config["layers"], name=config.get("name", "network"), rng=config.get("rng"))
-    fit |= {"augmentation": configuration.augmentation(config), "callbacks": configuration.callbacks(config)}
-    with netlog.quiet() if given.quiet else nullcontext():
+    with netlog.quiet() if given.quiet else nullcontext(), _plain_warnings():
         netlog.ensure_visible()
+        warnings.simplefilter("default" if given.keep else "error", ResumeWarning)
         X, y, valid, test = _data(given, config, classifier)
-        # TODO: shuffle=config.get("shuffle")
-        classifier.fit(X, y, valid=valid, test=test, checkpoint=given.checkpoint, **fit)
+        if stored is not None and stored.trainer is not None and stored.trainer.settings.order == LEGACY:
+            shuffle, size = bool(fit.pop("shuffle")), stored.trainer.settings.batch_size
+            X, y, valid, test = _as_before_version_3(X, y, valid, test, size, shuffle)
+        try:
+            classifier.fit(X, y, valid=valid, test=test, **fit)
+        except ResumeWarning as difference:
+            raise ValueError(f"{given.config}: {difference}, or --keep to train with the stored values") from difference
     return CTRL_C if classifier.trainer.stopped_by == "Ctrl-C" else 0
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show warnings as messages of the command, without a line of code."""
+    earlier = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"arignote: {message}\n"
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        warnings.formatwarning = earlier
 
 
 def _data(given: argparse.Namespace, config: Mapping[str, Any], classifier: Any) -> tuple:
@@ -144,7 +167,6 @@ def _data(given: argparse.Namespace, config: Mapping[str, Any], classifier: Any)
     parts = [_part(given.valid), _part(given.test)]
     if Path(given.data).is_dir():
         images = _class_folders(given.data, settings, classifier)
-        settings["classes"] = images.classes  # a held-out folder may lack some
         return (images, images.labels, *(_held_out(part, settings, classifier) for part in parts))
     for name in settings:
         raise ValueError(
@@ -155,6 +177,17 @@ def _data(given: argparse.Namespace, config: Mapping[str, Any], classifier: Any)
         content, *others = content
         parts = [other if part is None else part for part, other in zip(parts, others, strict=True)]
     return (*content, *parts)
+
+
+def _as_before_version_3(X: Any, y: Any, valid: Any, test: Any, batch_size: int, shuffle: bool) -> tuple:
+    """Return the arguments of `fit` with the rows in the order in which earlier versions of this command had them."""
+    from arignote.data.dataset import DataWithHoldoutPartitions
+
+    valid_frac, test_frac = (part if isinstance(part, float) else 0.0 for part in (valid, test))
+    parts = DataWithHoldoutPartitions(X, y, batch_size, valid_frac, test_frac, shuffle=shuffle)
+    held_out = (own if given is None or isinstance(given, float) else given
+                for own, given in ((parts.valid, valid), (parts.test, test)))  # fmt: skip
+    return parts.train, None, *held_out
 
 
 def _class_folders(folder: str, settings: Mapping[str, Any], classifier: Any) -> Any:

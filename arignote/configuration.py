@@ -34,7 +34,7 @@ ENTRIES: dict[str, tuple[Any, str]] = {
 }
 OF_IMAGES = ("size", "gray", "check")
 # The arguments of `fit` that are given otherwise.
-NOT_IN_FIT = ("self", "X", "y", "valid", "test", "checkpoint", "callbacks", "progress", *ENTRIES)
+NOT_IN_FIT = ("self", "X", "y", "valid", "test", "checkpoint", "callbacks", "progress", "resume", "interrupt", *ENTRIES)
 AUGMENTATIONS = ("shift", "flip", "quarter_turns")
 
 

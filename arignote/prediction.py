@@ -14,6 +14,7 @@ from arignote.data.dataset import Data, as_reader, read_data
 from arignote.data.image_folder import ImageFolderReader, class_folders, images_in
 from arignote.data.images import ImageReader, is_image, read_header
 from arignote.nnets import definitions
+from arignote.nnets.classes import is_text
 from arignote.nnets.nets import NNClassifier
 
 READ_ROWS = 4096
@@ -57,9 +58,8 @@ def read(sources: Sequence[str], classifier: NNClassifier, with_labels: bool) ->
         if not path.exists():
             raise FileNotFoundError(f"got the image {str(path)!r}; need a file that exists; try another path")
     settings = _settings(classifier)
-    folders = list(class_folders(paths[0])) if len(paths) == 1 and paths[0].is_dir() else []
-    if folders:
-        images, labels = _class_folders(paths[0], folders, classifier, with_labels, settings)
+    if len(paths) == 1 and paths[0].is_dir() and class_folders(paths[0]):
+        images, labels = _class_folders(paths[0], classifier, with_labels, settings)
     else:
         images, labels = ImageReader(_loose_images(paths), **settings), None
     images.verify()
@@ -92,31 +92,32 @@ def _loose_images(paths: Sequence[Path]) -> list[Path]:
 
 
 def _class_folders(
-    folder: Path, found: list[str], classifier: NNClassifier, with_labels: bool, settings: dict[str, Any]
+    folder: Path, classifier: NNClassifier, with_labels: bool, settings: dict[str, Any]
 ) -> tuple[ImageReader, np.ndarray | None]:
     """Return the images of a folder by class, and the network's numbers of their classes."""
     if images_in(folder):
         raise ValueError(f"got images in {folder} and in folders inside it; need one or the other; try {folder}/*.png")
     if not with_labels:
         return ImageFolderReader(folder, **settings), None
-    images = ImageFolderReader(folder, **settings, classes=_folder_classes(folder, found, classifier))
-    return images, classifier.network.output_layer.prepare_labels(images.labels.array)
+    images = ImageFolderReader(folder, **settings)
+    return images, _class_numbers(images, classifier)
 
 
-def _folder_classes(folder: Path, found: list[str], classifier: NNClassifier) -> list[str] | None:
-    """Return the names of the network's classes if the names of folders are such; None if they are only numbered."""
-    known = getattr(classifier, "classes_", None)
-    if known is not None:
-        names = [str(name) for name in known]
-        if isinstance(known[0], str) or set(found) <= set(names):
-            return names
-    n_classes = classifier.network.output_layer.n_classes
-    if len(found) != n_classes:
-        raise ValueError(
-            f"{folder}: got {len(found)} class folders for a network of {n_classes} classes that have no names; need "
-            "a folder for each class to number them; try --no-labels"
-        )
-    return None
+def _class_numbers(images: ImageFolderReader, classifier: NNClassifier) -> np.ndarray:
+    """Return the network's numbers of the classes of images, by the names of their folders."""
+    network, labels = classifier.network, images.labels.array
+    if network.classes is not None and is_text(network.classes):
+        return network.prepare_labels(labels)
+    names = [str(name) for name in classifier.classes_]
+    if not set(images.classes) <= set(names):
+        if len(images.classes) != len(names):
+            raise ValueError(
+                f"{images.folder}: got {len(images.classes)} class folders for a network of {len(names)} classes that "
+                "have no names; need a folder for each class to number them; try --no-labels"
+            )
+        names = images.classes
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[name] for name in labels])
 
 
 def _read_table(source: str, classifier: NNClassifier, with_labels: bool) -> Examples:
@@ -127,17 +128,7 @@ def _read_table(source: str, classifier: NNClassifier, with_labels: bool) -> Exa
     content = read_data(source)
     data = Data(*(content[-1] if len(content) == 3 else content))  # checks that there are as many labels as rows
     labels = np.concatenate([rows for rows, _ in Data(data.labels).iter_epoch(batch_size=READ_ROWS)])
-    numbers = classifier.network.output_layer.prepare_labels(_class_numbers(labels, classifier))
-    return Examples(data.features, numbers, "row", range(data.n_rows))
-
-
-def _class_numbers(labels: np.ndarray, classifier: NNClassifier) -> np.ndarray:
-    """Return the numbers of classes that labels name; labels that are no names are class numbers already."""
-    known = getattr(classifier, "classes_", None)
-    numbers = {} if known is None else {name: k for k, name in enumerate(np.asarray(known).tolist())}
-    if labels.ndim != 1 or not set(labels.tolist()) <= set(numbers):
-        return labels
-    return np.array([numbers[label] for label in labels.tolist()])
+    return Examples(data.features, classifier.network.prepare_labels(labels), "row", range(data.n_rows))
 
 
 def write(
@@ -152,15 +143,12 @@ def write(
         ``*.csv`` or ``*.npy``, or a table on standard output.
     examples : Examples
     classifier : NNClassifier
-        Its `classes_` are the names of the classes, if it has them; otherwise they are numbers.
     probabilities : array of shape (n, n_classes) or None
         What to write instead of the classes.
     decided : array of shape (n,) or (n, n_classes)
         The class numbers, or 0 and 1 for each of several labels.
     """
-    known = getattr(classifier, "classes_", None)
-    classes = np.arange(classifier.network.output_layer.n_classes) if known is None else np.array(list(known))
-    values = probabilities
+    classes, values = classifier.classes_, probabilities
     if values is None:
         values = classes[decided] if decided.ndim == 1 else decided
     if output is not None and output.endswith(".npy"):

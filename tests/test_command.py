@@ -15,6 +15,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -24,6 +25,7 @@ from arignote.checkpoint import lock
 from arignote.data import files
 from arignote.data.readers import ImageReader
 from arignote.nnets.nets import NNClassifier
+from arignote.nnets.train.resume import ResumeWarning
 from tests.helpers import ROOT, digests, mean_nll, write_digits
 
 CONFIG = {
@@ -265,7 +267,7 @@ def test_gray_images_of_a_folder_are_trained_on_as_they_are(digits):
     classifier = files.checkpoint_read(digits / "runs/digits")
     X, y = (array[:600] for array in load_digits(return_X_y=True))
     assert classifier.network.example_shape == (1, 8, 8)
-    assert classifier.score(np.rint(X * (255 / 16)) / 255, y) > 0.9
+    assert classifier.score(np.rint(X * (255 / 16)) / 255, y.astype(str)) > 0.9
 
 
 def test_images_are_read_as_the_network_takes_them_or_as_the_configuration_says(digits, tmp_path, monkeypatch, capsys):
@@ -318,7 +320,8 @@ def test_a_held_out_folder_is_matched_by_name(digits, tmp_path, monkeypatch, cap
     for name in ("3", "7"):
         shutil.copytree(digits / "images" / name, f"held/{name}")
     shutil.copy(digits / "digits.json", tmp_path)
-    assert train_digits("--valid", "held", "--test", "held", data=digits / "images") == 0
+    with pytest.warns(UserWarning, match="'8', '9' only in the training data"):
+        assert train_digits("--valid", "held", "--test", "held", data=digits / "images") == 0
     best = files.checkpoint_read("runs/digits_best_model.pkl.gz")
     paths = sorted((tmp_path / "held").rglob("*.png"))
     y = [int(path.parent.name) for path in paths]
@@ -327,7 +330,7 @@ def test_a_held_out_folder_is_matched_by_name(digits, tmp_path, monkeypatch, cap
     assert entry["test_error"] < 0.2
     shutil.copytree("held/3", "held/three")
     assert train_digits("--valid", "held", "--fresh", data=digits / "images") == 1
-    assert "held: got a folder of the class 'three'; need the name of a known class" in capsys.readouterr().err
+    assert "validation data: got the label 'three' in row " in capsys.readouterr().err
 
 
 def test_a_stored_network_that_reads_gray_images_as_color_is_resumed(digits, tmp_path, monkeypatch):
@@ -335,7 +338,6 @@ def test_a_stored_network_that_reads_gray_images_as_color_is_resumed(digits, tmp
     layers = [["InputImageLayer", {"n_images": 3, "n_pixels": 8}], DIGITS["layers"][1]]
     write(DIGITS | {"layers": layers}, "digits.json")
     assert train_digits("--epochs", "1", data=digits / "images") == 0
-    write(DIGITS, "digits.json")
     assert train_digits("--epochs", "2", data=digits / "images") == 0
     assert files.checkpoint_read("runs/digits").trainer.progress.epoch == 2
 
@@ -373,58 +375,71 @@ def test_predictions_on_loose_images(trained, digits, capsys):
     assert header == ["file", *"0123456789"] and [row[0] for row in rows] == ["loose/b 7.png", str(three)]
     assert np.array([row[1:] for row in rows], float).argmax(axis=1).tolist() == [7, 3]
     assert predict(trained, "--data", "loose", "--output", "new/found.npy") == 0
-    assert np.load("new/found.npy").tolist() == [3, 7]
+    assert np.load("new/found.npy").tolist() == ["3", "7"]
 
 
-def test_classes_with_names(trained, digits, capsys, monkeypatch):
-    names = ["zero", "one", "two, too", "three", "four", "five", "six", "seven", "eight", "nine"]
-    monkeypatch.setattr(NNClassifier, "classes_", np.array(names), raising=False)
-    loose = next((digits / "images/2").glob("*.png"))
-    assert predict(trained, "--data", loose) == 0
-    assert capsys.readouterr().out == f'file,class\n{loose},"two, too"\n'
-    assert predict(trained, "--data", loose, "--proba") == 0
-    assert table(capsys.readouterr().out)[0] == ["file", *names]
-    assert predict(trained, "--data", loose, "--output", "found.npy") == 0
+NAMES = ["zero", "one", "two, too", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+def test_classes_with_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_digits("images", 600, names=NAMES)
+    write(DIGITS, "digits.json")
+    assert train_digits() == 0
+    loose = next(Path("images/two, too").glob("*.png"))
+    assert predict("runs/digits", "--data", loose) == 0
+    assert capsys.readouterr().out == f'file,class\n"{loose}","two, too"\n'
+    assert predict("runs/digits", "--data", loose, "--proba") == 0
+    assert table(capsys.readouterr().out)[0] == ["file", *sorted(NAMES)]
+    assert predict("runs/digits", "--data", loose, "--output", "found.npy") == 0
     assert np.load("found.npy").tolist() == ["two, too"]
-    write_digits("named", 200, names=names)
+    shutil.copytree("images", "some")
     for name in ("one", "two, too", "six"):
-        shutil.rmtree(f"named/{name}")
-    assert predict(trained, "--data", "named") == 0
+        shutil.rmtree(f"some/{name}")
+    assert predict("runs/digits", "--data", "some") == 0
     shown = capsys.readouterr()
     rows = table(shown.out)[1:]
     right = np.mean([name.split("/")[1] == label for name, label in rows])
     assert right > 0.9 and f"{100 * (1 - right):.2f} % of {len(rows)} examples" in shown.err
-    shutil.copytree("named/four", "named/vier")
-    assert predict(trained, "--data", "named") == 1
-    assert "named: got a folder of the class 'vier'; need the name of a known class" in capsys.readouterr().err
+    shutil.copytree("some/four", "some/vier")
+    assert predict("runs/digits", "--data", "some") == 1
+    assert "got the label 'vier' in row" in capsys.readouterr().err
 
 
-def test_labels_in_a_table_are_names_of_classes_if_they_can_be(folder, blobs, capsys, monkeypatch):
-    assert train("--epochs", "30") == 0
+@pytest.mark.parametrize("names", [[0, 1, 2], [5, 6, 7], ["a", "b", "c"]])
+def test_labels_in_a_table_are_written_as_they_are(names, folder, blobs, capsys):
     X, y = blobs
-    np.savetxt("names.csv", np.column_stack([X, y + 5]), delimiter=",")
-    for data, classes in (("blobs.h5", None), ("names.csv", [5, 6, 7]), ("blobs.h5", ["a", "b", "c"])):
-        if classes is not None:
-            monkeypatch.setattr(NNClassifier, "classes_", np.array(classes), raising=False)
-        capsys.readouterr()
-        assert predict("runs/mine", "--data", data) == 0
-        shown = capsys.readouterr()
-        names = np.array([0, 1, 2] if classes is None else classes).astype(str)
-        right = np.mean(names[y] == [label for _, label in table(shown.out)[1:]])
-        assert right > 0.8 and f"{100 * (1 - right):.2f} % of 240 examples" in shown.err
-
-
-def test_numbered_classes_are_matched_by_name_if_all_folders_have_one(trained, digits, capsys, monkeypatch):
-    for name in ("3", "7"):
-        shutil.copytree(digits / "images" / name, f"some/{name}")
-    assert predict(trained, "--data", "some") == 1
-    message = "some: got 2 class folders for a network of 10 classes that have no names; need a folder for each"
-    assert message in capsys.readouterr().err
-    monkeypatch.setattr(NNClassifier, "classes_", np.arange(10), raising=False)
-    assert predict(trained, "--data", "some") == 0
+    names = np.array(names)
+    pd.DataFrame(X).assign(label=names[y]).to_csv("named.csv", index=False)
+    assert train("--epochs", "30", "--data", "named.csv") == 0
+    capsys.readouterr()
+    assert predict("runs/mine", "--data", "named.csv") == 0
     shown = capsys.readouterr()
-    right = np.mean([f"/{label}/" in name for name, label in table(shown.out)[1:]])
-    assert right > 0.9 and f"{100 * (1 - right):.2f} %" in shown.err
+    right = np.mean(names.astype(str)[y] == [label for _, label in table(shown.out)[1:]])
+    assert right > 0.8 and f"{100 * (1 - right):.2f} % of 240 examples" in shown.err
+
+
+def test_numbered_classes_are_matched_by_the_names_of_folders_or_by_their_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X, y = load_digits(return_X_y=True)
+    network = NNClassifier(DIGITS["layers"], rng=1)
+    network.fit(X / 16, y, n_epochs=10, batch_size=50, sgd_type="adam", lr_rule=0.01, checkpoint="numbered")
+    write_digits("images", 300)
+    write_digits("in order", 300, names=list("abcdefghij"))
+    for name in ("3", "7"):
+        shutil.copytree(f"images/{name}", f"some/{name}")
+    for data in ("images", "some", "in order"):
+        capsys.readouterr()
+        assert predict("numbered", "--data", data) == 0
+        shown = capsys.readouterr()
+        letters = {letter: str(k) for k, letter in enumerate("abcdefghij")}
+        found = [(Path(name).parent.name, label) for name, label in table(shown.out)[1:]]
+        right = np.mean([letters.get(name, name) == label for name, label in found])
+        assert right > 0.9 and f"{100 * (1 - right):.2f} %" in shown.err
+    shutil.rmtree("in order/c")
+    assert predict("numbered", "--data", "in order") == 1
+    message = "in order: got 9 class folders for a network of 10 classes that have no names; need a folder for each"
+    assert message in capsys.readouterr().err
 
 
 def test_several_labels_have_a_column_each(folder, blobs, capsys):
@@ -462,3 +477,67 @@ def test_images_that_cannot_be_predicted_on_are_refused(trained, digits, tmp_pat
     for output, message in (("a.txt", "need a name ending in .csv or .npy"), ("notes.txt/a.csv", "notes.txt")):
         assert predict(trained, "--data", three, "--output", output) == 1
         assert message in capsys.readouterr().err
+
+
+# -- resuming --------------------------------------------------------------------------------------------------------
+
+STORED = ROOT / "tests/checkpoint/version_2"
+
+
+def test_an_edited_configuration_is_told_and_stops(folder, capsys):
+    assert train("--valid", "0.25", "--epochs", "2") == 0
+    stored = digests(files.checkpoint_read("runs/mine"))
+    edited = CONFIG | {"rng": 4, "shuffle": False, "fit": CONFIG["fit"] | {"sgd_type": "nag", "batch_size": 30}}
+    write(edited)
+    assert train("--valid", "0.25") == 1
+    message = capsys.readouterr().err
+    for part in ("rng=4 (stored: 3)", "sgd_type='nag' (stored: 'adam')", "batch_size=30 (stored: 20)",
+                 "shuffle=False (stored: True)", "config.json: ", "--keep"):  # fmt: skip
+        assert part in message
+    assert digests(files.checkpoint_read("runs/mine")) == stored
+    with pytest.warns(ResumeWarning, match="keeps its own"):
+        assert train("--valid", "0.25", "--keep") == 0
+    resumed = files.checkpoint_read("runs/mine")
+    write(CONFIG)
+    assert train("--valid", "0.25", "--checkpoint", "runs/straight") == 0
+    assert digests(resumed) == digests(files.checkpoint_read("runs/straight"))
+
+
+def test_other_layers_are_told_and_stop(folder, capsys):
+    assert train("--epochs", "2") == 0
+    write(CONFIG | {"layers": [["FCLayer", {"n_units": 9}], *CONFIG["layers"][1:]]})
+    assert train() == 1
+    assert "layer 1 FCLayer {'n_units': 9" in capsys.readouterr().err
+    assert train("--keep") == 0
+    assert files.checkpoint_read("runs/mine").trainer.progress.epoch == 4
+    assert train("--fresh") == 0
+    assert files.checkpoint_read("runs/mine").network.layer_defs[1][1]["n_units"] == 9
+
+
+def test_other_data_are_refused(folder, blobs, capsys):
+    assert train("--epochs", "2") == 0
+    with h5py.File("blobs.h5", "r+") as file:
+        file["labels"][:3] = (blobs[1][:3] + 1) % 3
+    assert train() == 1
+    assert "got other data than this training was stopped on, after 2 epochs (training data: other labels)" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_run_of_an_earlier_version_keeps_its_order_of_rows(tmp_path, capsys, quick):
+    rows = np.arange(90)
+    X = np.sin(rows[:, np.newaxis] * (1 + np.arange(6)) + rows[:, np.newaxis] % 3)
+    table = np.column_stack([X, rows % 3])
+    np.savetxt(tmp_path / "rows.csv", table, delimiter=",", header="a,b,c,d,e,f,label", comments="", fmt="%.6f")
+    layers = [["FCLayer", {"n_units": 8, "activation": "tanh"}], ["ClassificationOutputLayer", {"n_classes": 3}]]
+    config = {"rng": 5, "layers": layers, "fit": {"n_epochs": 2, "batch_size": 20, "sgd_type": "nag"}, "shuffle": True}
+    (tmp_path / "c.json").write_text(json.dumps(config))
+    shutil.copy(STORED / "command_last.pkl.gz", tmp_path / "mine_last.pkl.gz")
+    assert command.main([
+        "train", str(tmp_path / "c.json"), "--data", str(tmp_path / "rows.csv"), "--valid", "0.2", "--epochs", "4",
+        "--checkpoint", str(tmp_path / "mine"), "--quiet",
+    ]) == 0  # fmt: skip
+    params = files.checkpoint_read(tmp_path / "mine").network.get_values()
+    for name, value in np.load(STORED / "command_expected.npz").items():
+        if name.startswith("params/"):
+            np.testing.assert_allclose(params[name.removeprefix("params/")], value, rtol=1e-4, atol=1e-6)

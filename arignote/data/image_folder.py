@@ -1,13 +1,11 @@
 """The reader of folders of images."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from arignote.data.images import ImageReader, is_image
 from arignote.data.reader import ArrayReader
-from arignote.util import checks
 
 
 class ImageFolderReader(ImageReader):
@@ -27,16 +25,13 @@ class ImageFolderReader(ImageReader):
         all must be.
     check : {"header", "all"}, optional
         What `verify` reads of each file: its header (the default), or all of it.
-    classes : sequence of str, optional
-        Names of the classes in the order of their labels, e.g. those of the training data. By default those of the
-        folders, sorted.
 
     Attributes
     ----------
     classes : list of str
-        Names of the classes; label k is ``classes[k]``.
+        Sorted names of the classes.
     labels : ArrayReader
-        The label of each image, for `fit` or `Data`.
+        The class of each image, for `fit` or `Data`: its name.
     paths : list of Path
         The file of each row, sorted by class and name.
 
@@ -45,8 +40,7 @@ class ImageFolderReader(ImageReader):
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If the folder contains no images, or a class that is not among `classes`, or an image cannot be read, or differs
-        from the first in size or color.
+        If the folder contains no images, or an image cannot be read, or differs from the first in size or color.
 
     Examples
     --------
@@ -67,21 +61,15 @@ class ImageFolderReader(ImageReader):
         size: int | tuple[int, int] | None = None,
         gray: bool | None = None,
         check: str = "header",
-        classes: Sequence[str] | None = None,
     ):
         self.folder = Path(folder)
         found = class_folders(self.folder)
         if not found:
             raise ValueError(f"{folder}: got no images; need one folder of images for each class; try another path")
-        self.classes = list(found if classes is None else classes)
-        for name in found:
-            if name not in self.classes:
-                raise ValueError(
-                    f"{folder}: got a folder of the class {name!r}; need the name of a known class; "
-                    f"{checks.suggestion(name, self.classes)}"
-                )
-        numbers = [self.classes.index(name) for name in found]
-        self.labels = ArrayReader(np.repeat(numbers, [len(paths) for paths in found.values()]))
+        self.classes = list(found)
+        # Objects, so that each name is stored once.
+        names = np.array(self.classes, dtype=object)
+        self.labels = ArrayReader(np.repeat(names, [len(paths) for paths in found.values()]))
         super().__init__([path for paths in found.values() for path in paths], size, gray, check)
 
     def __str__(self) -> str:

@@ -477,10 +477,10 @@ class NNClassifier:
                 self._resume_from(checkpoint.name)
             data = self._gather(X, y, valid, test, given)
             columns = data.train.columns if self.trainer is None else self.feature_names_in_
-            data.adapt(columns, None if self._network is None else self._network.example_shape)
+            data.adapt(columns, None if self._network is None else self._network.readable_shape)
             if self._network is None:
                 self._build(data.train.shape)
-                data.adapt(columns, self.network.example_shape)  # held-out images have the size of the first one
+                data.adapt(columns, self.network.readable_shape)  # held-out images have the size of the first one
             self._find_classes(data.train)
             cluster = None if workers is None else as_cluster(workers)
             trainer = self.trainer or self._new_trainer(given, data.order, cluster)
@@ -612,7 +612,7 @@ class NNClassifier:
         ValueError
             If columns are missing or new, or rows have another shape than the network needs.
         """
-        data = features_alone(X, PREDICT_ROWS).adapted(self.feature_names_in_, self.network.example_shape)
+        data = features_alone(X, PREDICT_ROWS).adapted(self.feature_names_in_, self.network.readable_shape)
         loader = Loader({"predict": data}, PREDICT_ROWS, network=self.network)
         with closing(LocalExecutor(self.network, loader)) as executor:
             return np.concatenate(list(executor.predict(loader.refs("predict"))))

@@ -93,6 +93,12 @@ class Network:
         """Shape of an example, as the network computes with it."""
         return self.input_layer.output_shape
 
+    @property
+    def readable_shape(self) -> tuple[int, ...]:
+        """Shape in which images should be read: as the network was built for them, or as it computes with them."""
+        built_for = self.input_layer.input_shape
+        return built_for if len(built_for) == 3 else self.example_shape
+
     def spec(self) -> dict[str, Any]:
         """Return the arguments of a `Network` with the same layers and parameters, as plain data."""
         return {

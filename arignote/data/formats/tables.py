@@ -84,14 +84,24 @@ def read_table(name: str | Path) -> tuple[list[str] | None, np.ndarray]:
 def _header_and_rows(name: str | Path) -> tuple[list[str] | None, str]:
     """Return the names of the columns, if the first line has them, and the lines of the rows.
 
-    The first line has names if it has text where the second one has a number, or where nothing else tells.
+    The first line has names if it has text where the second one has a number; if it is all text; or if its text is the
+    usual name of labels, or stands in its column nowhere else.
     """
     text = read_bytes(name).decode("utf-8-sig")
     first, second = ([field.strip() for field in row] for row in _first_rows(text, name))
     is_header = any(not _is_number(one) and _is_number(other) for one, other in zip(first, second, strict=False))
-    if not is_header and (all(map(_is_number, first)) or len(first) != len(second) or any(map(_is_number, first))):
-        return None, text
-    return first, text.split("\n", 1)[1]
+    if not is_header and not all(map(_is_number, first)) and len(first) == len(second):
+        texts = [i for i, field in enumerate(first) if not _is_number(field)]
+        is_header = len(texts) == len(first) or any(
+            first[i].lower() in LABEL_NAMES or _is_alone(i, text) for i in texts
+        )
+    return (first, text.split("\n", 1)[1]) if is_header else (None, text)
+
+
+def _is_alone(column: int, text: str) -> bool:
+    """Return True if the first field of a column differs from all others, some of which are the same."""
+    first, *others = (row[column].strip() for row in csv.reader(io.StringIO(text)) if len(row) > column)
+    return first not in others and len(set(others)) < len(others)
 
 
 def _first_rows(text: str, name: str | Path) -> tuple[list[str], list[str]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from arignote.data import files, readers
+from arignote.data.formats import read_labelled_table
 
 
 def test_reads_tables(tmp_path):
@@ -47,3 +48,30 @@ def test_a_table_of_features_alone_can_have_a_header(header, tmp_path):
     np.testing.assert_array_equal(readers.as_reader(tmp_path / "a.csv").array, values)
     np.savetxt(tmp_path / "y.csv", values[:, :1], header="y" if header else "", comments="")
     np.testing.assert_array_equal(files.read_array(tmp_path / "y.csv"), values[:, 0])
+
+
+HEADERS = {
+    "names": ("a,b,label\n1,2,x\n3,4,y\n", ["a", "b"]),
+    "numbers as names": ("0,1,label\n1,2,x\n3,4,y\n", ["0", "1"]),
+    "numbers, and an unusual name of labels": ("0,1,species\n1,2,x\n3,4,x\n5,6,y\n", ["0", "1"]),
+    "no names, text as labels": ("1,2,x\n3,4,x\n5,6,y\n", None),
+    "no names, each label once": ("1,2,x\n3,4,y\n5,6,z\n", None),
+    "no names": ("1,2,0\n3,4,1\n", None),
+    "quoted names": ('"a, b","c","y"\n1,2,x\n3,4,y\n', ["a, b", "c"]),
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_a_first_line_of_names_is_told_from_rows(case, tmp_path):
+    content, columns = HEADERS[case]
+    (tmp_path / "a.csv").write_text(content)
+    table = read_labelled_table(tmp_path / "a.csv")
+    assert table.columns == columns
+    assert len(table.features) == len(content.splitlines()) - (columns is not None)
+    assert table.labels.dtype.kind == ("f" if case == "no names" else "U")
+
+
+def test_a_table_of_names_alone_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b,label\n")
+    with pytest.raises(ValueError, match="a.csv: got a table without rows; need at least one"):
+        files.read_csv(tmp_path / "a.csv")
