@@ -15,7 +15,6 @@ from arignote.checkpoint.migrations import migrate
 from arignote.checkpoint.state import ModelState
 from arignote.data import atomic, storage
 from arignote.data.dataset import Data
-from arignote.data.fingerprint import fingerprint
 from arignote.data.formats import arrays
 from arignote.data.labels import summarize
 from arignote.data.loader import Loader, features_alone
@@ -476,12 +475,6 @@ class NNClassifier:
             if resume and checkpoint is not None:
                 self._resume_from(checkpoint.name)
             data = self._gather(X, y, valid, test, given)
-            columns = data.train.columns if self.trainer is None else self.feature_names_in_
-            data.adapt(columns, None if self._network is None else self._network.readable_shape)
-            if self._network is None:
-                self._build(data.train.shape)
-                data.adapt(columns, self.network.readable_shape)  # held-out images have the size of the first one
-            self._find_classes(data.train)
             cluster = None if workers is None else as_cluster(workers)
             trainer = self.trainer or self._new_trainer(given, data.order, cluster)
             if cluster is not None:
@@ -492,17 +485,10 @@ class NNClassifier:
                 augmentation, checks.whole_number(prefetch, "prefetch", least=0),
             )  # fmt: skip
             labels = loader.check()
-            fingerprints = {
-                name: fingerprint(loader.splits[name], labels[name].checksum)
-                for name in resuming.SPLITS
-                if name in labels
-            }
+            fingerprints = resuming.fingerprints(loader, labels)
             resuming.check_data(trainer.data, fingerprints, data_check, trainer.position)
             trainer.require_fitting(loader)
-            bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
-            own = [callbacks] if isinstance(callbacks, Callback) else callbacks
-            all_callbacks = CallbackList([*own, *bar, ValidationLog()], self, trainer.callback_states)
-            all_callbacks.get_state()  # refuses what could not be stored
+            all_callbacks = self._callbacks(callbacks, progress, trainer)
             if writer is not None:
                 writer.set_metadata(trainer.settings.extra_metadata)
                 if self.trainer is None:
@@ -515,7 +501,7 @@ class NNClassifier:
             trainer.settings.augmentation, trainer.data = used, fingerprints
             if keep_all is not None:
                 trainer.settings.checkpoint_all = keep_all
-            self.trainer, self.feature_names_in_ = trainer, columns
+            self.trainer, self.feature_names_in_ = trainer, data.columns
             executor = partial(open_executor, trainer, loader, cluster)
             Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice, best, interrupt == "raise").train()
         return self
@@ -531,7 +517,10 @@ class NNClassifier:
         vars(self).update(vars(stored) | {"_chosen": self._chosen})
 
     def _gather(self, X: Any, y: Any, valid: Any, test: Any, given: dict[str, Any]) -> inputs.Inputs:
-        """Return the data of `fit` in the order of the training; the batch size of `Data` counts as given."""
+        """Return the data of `fit` as the network takes them; the batch size of `Data` counts as given.
+
+        Build the network if its shape is known only now.
+        """
         shuffle, size = given.get("shuffle"), given.get("batch_size", self.batch_size)
         order = ORDERS[shuffle]
         if self.trainer is not None:
@@ -545,7 +534,23 @@ class NNClassifier:
                 )
             if data.train.batch_size is not None:
                 given.setdefault("batch_size", data.train.batch_size)
+        data.columns = data.train.columns if self.trainer is None else self.feature_names_in_
+        data.adapt(None if self._network is None else self._network.readable_shape)
+        if self._network is None:
+            self._build(data.train.shape)
+            data.adapt(self.network.readable_shape)  # held-out images have the size of the first one
+        self._find_classes(data.train)
         return data
+
+    def _callbacks(
+        self, callbacks: Sequence[Callback] | Callback, progress: bool | None, trainer: Trainer
+    ) -> CallbackList:
+        """Return the user's callbacks and our own; refuse a state that could not be stored."""
+        bar = [ProgressBar()] if (ProgressBar.is_wanted() if progress is None else progress) else []
+        own = [callbacks] if isinstance(callbacks, Callback) else callbacks
+        found = CallbackList([*own, *bar, ValidationLog()], self, trainer.callback_states)
+        found.get_state()
+        return found
 
     def _find_classes(self, train: Data) -> None:
         """Note which classes the labels stand for, unless that is known."""
@@ -585,11 +590,11 @@ class NNClassifier:
     def _resume(self, trainer: Trainer, given: Mapping[str, Any], change: Sequence[str], augmentation: str) -> None:
         """Change what may change when training is resumed, and warn of what differs and stays."""
         stored = {"rng": self.seed, "theano_rng": self.dropout_seed, "batch_size": trainer.settings.batch_size}
-        if "n_epochs" in given:
-            trainer.settings.n_epochs = checks.whole_number(given["n_epochs"], "n_epochs")
+        n_epochs = checks.whole_number(given.get("n_epochs", trainer.settings.n_epochs), "n_epochs")
         chosen = {name: (value, stored[name]) for name, value in self._chosen.items() if name not in given}
-        resuming.compare_settings(trainer, given, chosen, change)
+        resuming.compare_settings(trainer, given, chosen, [*change, "n_epochs"])
         resuming.compare_augmentation(trainer.settings.augmentation, augmentation)
+        trainer.settings.n_epochs = n_epochs
         resuming.change_rules(trainer, given, change)
 
     # -- prediction --------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,15 @@ class Inputs:
     train, valid, test : Data or None
     order : str
         The order of the training rows: "shuffled", "stored", "own" or "legacy".
+    columns : list of str or None
+        The names of the features, in the order that the network takes.
     """
 
     train: Data
     valid: Data | None
     test: Data | None
     order: str
+    columns: list[str] | None = None
 
     def splits(self, validate_on_train: bool) -> dict[str, Data]:
         """Return the data that a training run reads, by the names of its splits."""
@@ -53,12 +56,12 @@ class Inputs:
         }
         return {"train": self.train} | {name: evaluated(data) for name, data in parts.items() if data is not None}
 
-    def adapt(self, columns: Sequence[str] | None, shape: tuple[int, ...] | None) -> None:
+    def adapt(self, shape: tuple[int, ...] | None) -> None:
         """Bring all features into the form that the network takes; see `Data.adapted`."""
         for split, called in (("train", "training"), ("valid", "validation"), ("test", "test")):
             data = getattr(self, split)
             try:
-                setattr(self, split, None if data is None else data.adapted(columns, shape))
+                setattr(self, split, None if data is None else data.adapted(self.columns, shape))
             except ValueError as error:
                 raise ValueError(f"{called} data: {error}") from error
 

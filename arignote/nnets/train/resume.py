@@ -1,12 +1,17 @@
 """What must be the same when a training run is resumed, and what may change."""
 
+import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from arignote.data.fingerprint import Fingerprint, differences
+from arignote.data.fingerprint import Fingerprint, differences, fingerprint
+from arignote.data.labels import LabelSummary
+from arignote.data.loader import Loader
 from arignote.nnets.schedules import Rule
 from arignote.nnets.train.inputs import SHUFFLED, STORED
 from arignote.nnets.train.state import Trainer
@@ -17,6 +22,10 @@ CHANGEABLE = ("lr_rule", "momentum_rule")
 
 SPLITS = {"train": "training data", "valid": "validation data", "test": "test data"}
 """The data that have a fingerprint, and what they are called."""
+
+
+LONGEST = 300
+"""Characters of the description of a function."""
 
 
 class ResumeWarning(UserWarning):
@@ -59,6 +68,11 @@ def _paired(one: Sequence, other: Sequence) -> list[tuple[Any, Any]]:
 
 def _layer(definition: Sequence | None) -> str:
     return "none" if definition is None else f"{definition[0]} {definition[1]}"
+
+
+def fingerprints(loader: Loader, labels: Mapping[str, LabelSummary]) -> dict[str, Fingerprint]:
+    """Return the fingerprint of each split that counts, with the checksum of its labels."""
+    return {name: fingerprint(loader.splits[name], labels[name].checksum) for name in SPLITS if name in loader.splits}
 
 
 def check_data(
@@ -109,7 +123,7 @@ def compare_settings(
     chosen : dict
         Arguments of the constructor that were given, and their stored values: name -> (given, stored).
     change : sequence of str
-        Arguments that are meant to change.
+        Arguments that may change.
     """
     settings, sgd = trainer.settings, trainer.sgd
     rules = {name: sgd.pending_rules.get(name, getattr(sgd, name)).definition() for name in CHANGEABLE}
@@ -138,18 +152,34 @@ def compare_augmentation(stored: str | None, now: str) -> None:
         )  # fmt: skip
 
 
-def describe_function(function: Callable | None) -> str:
-    """Return the name of a function, to recognize it when a run is resumed.
+def describe_function(function: Any) -> str:
+    """Return the name of a function with the values that it keeps, to recognize it when a run is resumed.
 
     Examples
     --------
-    >>> describe_function(None), describe_function(np.abs)
-    ('none', 'absolute')
+    >>> def scale(factor):
+    ...     return lambda X: factor * X
+    >>> describe_function(None), describe_function(scale(2)), describe_function(scale(3))
+    ('none', 'scale.<locals>.<lambda>(factor=2)', 'scale.<locals>.<lambda>(factor=3)')
     """
-    if function is None:
-        return "none"
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or type(function).__qualname__
-    return str(name)
+    return "none" if function is None else _described(function)[:LONGEST]
+
+
+def _described(value: Any, depth: int = 3) -> str:
+    """Return the name of a function, and what it keeps that is a number, text or a function itself."""
+    if isinstance(value, tuple):
+        return f"({', '.join(_described(each, depth) for each in value)})"
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, partial):
+        value, kept = value.func, {**dict(enumerate(value.args)), **value.keywords}
+    elif isinstance(value, FunctionType) and value.__closure__ is not None:
+        kept = inspect.getclosurevars(value).nonlocals
+    else:
+        kept = {}
+    name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__qualname__)
+    shown = [f"{key}={_described(each, depth - 1)}" for key, each in kept.items()] if depth else []
+    return f"{name}({', '.join(shown)})" if shown else name
 
 
 def change_rules(trainer: Trainer, given: Mapping[str, Any], change: Sequence[str]) -> None:

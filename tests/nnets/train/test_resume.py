@@ -1,12 +1,14 @@
 """What is said, and what is refused, when a training run is resumed."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 
 from arignote.data import files
 from arignote.data.readers import Data, DataWithHoldoutPartitions
+from arignote.image import augment
 from arignote.nnets.callbacks import Callback, EarlyStopping
 from arignote.nnets.checkpoints import Checkpoint
 from arignote.nnets.nets import NNClassifier
@@ -208,7 +210,35 @@ def test_another_augmentation_is_said(blobs):
         fit(*blobs, classifier=classifier, n_epochs=3)
     with pytest.warns(ResumeWarning, match="got augmentation=shift for a training that had none"):
         fit(*blobs, classifier=classifier, n_epochs=4, augmentation=shift)
-    assert describe_function(EarlyStopping()) == "EarlyStopping"
+
+
+def test_functions_are_told_apart_by_their_names_and_what_they_keep():
+    counts = []
+
+    def recursive(X):
+        counts.append(len(X))  # what changes during a training is not part of the description
+        return recursive(X)
+
+    described = [
+        None, shift, partial(shift, epoch=2), EarlyStopping(), EarlyStopping().get_state,
+        augment.shift(2), augment.shift(3), augment.flip(), augment.pipeline(augment.shift(1), augment.flip()),
+        augment.pipeline(augment.shift(2), augment.flip()),
+    ]  # fmt: skip
+    found = [describe_function(function) for function in described]
+    assert len(set(found)) == len(found)
+    assert found[:5] == ["none", "shift", "shift(epoch=2)", "EarlyStopping", "Callback.get_state"]
+    assert "margin=2" in found[5] and found[5] == describe_function(augment.shift(2))
+    before = describe_function(recursive)
+    counts.append(1)
+    assert describe_function(recursive) == before and "recursive" in before
+
+
+def test_another_strength_of_the_same_augmentation_is_said(blobs):
+    X, y = blobs[0].reshape(-1, 1, 1, 5), blobs[1]
+    layers = [["InputImageLayer", {"n_images": 1, "n_pixels": (1, 5)}], *MLP]
+    classifier = fit(X, y, NNClassifier(layers, rng=1), n_epochs=1, augmentation=augment.shift(1))
+    with pytest.warns(ResumeWarning, match="margin=2.*for a training that had .*margin=1"):
+        fit(X, y, classifier, n_epochs=2, augmentation=augment.shift(2))
 
 
 def test_what_may_change_changes_without_a_word(blobs, tmp_path):
