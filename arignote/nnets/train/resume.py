@@ -171,12 +171,11 @@ def _described(value: Any, depth: int = 3) -> str:
         return f"({', '.join(_described(each, depth) for each in value)})"
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
+    kept: Mapping[Any, Any] = {}
     if isinstance(value, partial):
         value, kept = value.func, {**dict(enumerate(value.args)), **value.keywords}
     elif isinstance(value, FunctionType) and value.__closure__ is not None:
         kept = inspect.getclosurevars(value).nonlocals
-    else:
-        kept = {}
     name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__qualname__)
     shown = [f"{key}={_described(each, depth - 1)}" for key, each in kept.items()] if depth else []
     return f"{name}({', '.join(shown)})" if shown else name
