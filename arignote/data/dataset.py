@@ -178,9 +178,9 @@ class Data:
         return in_memory and known and self.alter_features is None and self.alter_labels is None
 
     @property
-    def columns(self) -> list[str] | None:
+    def column_names(self) -> list[str] | None:
         """Names of the columns of the features, where they come from a table that has them."""
-        return getattr(self.features, "columns", None)
+        return getattr(self.features, "column_names", None)
 
     def adapted(self, columns: Sequence[str] | None = None, shape: tuple[int, ...] | None = None) -> "Data":
         """Return the same data in the form that a network takes, as far as the reader of the features can adapt.
@@ -198,7 +198,7 @@ class Data:
             If a column is missing, or there are others.
         """
         features = self.features
-        if columns is not None and self.columns not in (None, list(columns)):
+        if columns is not None and self.column_names not in (None, list(columns)):
             features = features.with_columns(columns)
         if shape is not None and self.alter_features is None and hasattr(features, "for_shape"):
             features = features.for_shape(shape)

@@ -204,11 +204,11 @@ class ArrayReader(Reader):
     """
 
     def __init__(self, array: Any, columns: Sequence[str] | None = None):
-        self.columns = frames.column_names(array) if columns is None else list(columns)
+        self.column_names = frames.column_names(array) if columns is None else list(columns)
         if not isinstance(array, np.ndarray):  # keeps a memmap what it is
             array = rectangular(frames.as_features(array))
-        if self.columns is not None and array.shape[1:] != (len(self.columns),):
-            self.columns = None
+        if self.column_names is not None and array.shape[1:] != (len(self.column_names),):
+            self.column_names = None
         if array.ndim == 0:
             raise ValueError(f"got {array.tolist()!r}; need an array of rows; try a list or an array")
         self.array = array
@@ -230,8 +230,8 @@ class ArrayReader(Reader):
 
     def with_columns(self, names: Sequence[str]) -> "ArrayReader":
         """Return a reader of the same rows with the columns in this order; refuse missing and other columns."""
-        assert self.columns is not None
-        return ArrayReader(self.array[:, frames.positions(self.columns, names)], names)
+        assert self.column_names is not None
+        return ArrayReader(self.array[:, frames.positions(self.column_names, names)], names)
 
     @property
     def in_memory(self) -> bool:
@@ -287,9 +287,9 @@ class PickedReader(Reader):
         return self.reader.take(self.rows[rows])
 
     @property
-    def columns(self) -> list[str] | None:
+    def column_names(self) -> list[str] | None:
         """Names of the columns, if the reader has them."""
-        return getattr(self.reader, "columns", None)
+        return getattr(self.reader, "column_names", None)
 
     def with_columns(self, names: Sequence[str]) -> "PickedReader":
         """Return the same rows with the columns in this order; refuse missing and other columns."""

@@ -534,7 +534,7 @@ class NNClassifier:
                 )
             if data.train.batch_size is not None:
                 given.setdefault("batch_size", data.train.batch_size)
-        data.columns = data.train.columns if self.trainer is None else self.feature_names_in_
+        data.columns = data.train.column_names if self.trainer is None else self.feature_names_in_
         data.adapt(None if self._network is None else self._network.readable_shape)
         if self._network is None:
             self._build(data.train.shape)

@@ -81,7 +81,7 @@ def test_columns_that_do_not_fit_are_named(case):
 def test_truth_values_and_numbers_of_pandas_are_numbers():
     frame = X.assign(is_wide=X.iloc[:, 1] > 3).convert_dtypes()
     found = ArrayReader(frame)
-    assert found.array.dtype == np.float64 and found.columns[-1] == "is_wide"
+    assert found.array.dtype == np.float64 and found.column_names[-1] == "is_wide"
     np.testing.assert_array_equal(found.array, np.column_stack([X, X.iloc[:, 1] > 3]))
 
 
@@ -104,5 +104,5 @@ def test_columns_of_csv_files_are_matched_by_name(tmp_path):
     with pytest.raises(ValueError, match="other column 'target'"):
         classifier.predict(X.assign(target=1.0))
     features, labels = read_data(tmp_path / "iris.csv")
-    assert features.columns == list(X.columns) and labels.tolist() == SPECIES.tolist()
-    assert Data(as_reader(tmp_path / "new.csv")).adapted(X.columns).columns == list(X.columns)
+    assert features.column_names == list(X.columns) and labels.tolist() == SPECIES.tolist()
+    assert Data(as_reader(tmp_path / "new.csv")).adapted(X.columns).column_names == list(X.columns)
