@@ -233,7 +233,8 @@ def predict(given: argparse.Namespace) -> int:
     found = classifier.predict_proba(examples.features)
     decided = output.decide(found)
     if examples.labels is not None:
-        print(output.describe_score(output.score(decided, examples.labels), len(found)), file=sys.stderr)
+        score = output.describe_score(output.score(decided, examples.labels), len(found))
+        print(f"{score} by {classifier.weights}", file=sys.stderr)
     prediction.write(given.output, examples, classifier, found if given.proba else None, decided)
     return 0
 
@@ -250,6 +251,7 @@ def show(given: argparse.Namespace) -> int:
         print(f"trained by {trainer.sgd}")
         where = f"epoch {progress.epoch} of {trainer.settings.n_epochs}, minibatch {progress.batch}"
         print(f"{where}; {progress.seconds:.0f} s")
+        print(f"has {classifier.weights}")
         for entry in trainer.history[-5:]:
             print("  " + ", ".join(f"{name} {value:.6g}" for name, value in entry.items()))
         if trainer.best_params is not None:

@@ -118,9 +118,11 @@ class NNClassifier:
         self.seed = streams.as_seed(random_state if rng is None else rng)
         self.dropout_seed = self.seed if theano_rng is None else streams.as_seed(theano_rng, "theano_rng")
         self.feature_names_in_: list[str] | None = None
+        self._has_copied_params = False
         self.trainer: Trainer | None = None
         self._network: Network | None = None
         self._stored_network = stored_network
+        self._given_name = None if name == "network" else self.name
         given = {"rng": random_state if rng is None else rng, "theano_rng": theano_rng, "batch_size": batch_size}
         self._chosen = {what: value for what, value in given.items() if isinstance(value, int | np.integer)}
         if isinstance(n_in, int | np.integer):
@@ -165,10 +167,13 @@ class NNClassifier:
     def weights(self) -> str:
         """Which parameters the network has, in words: those with the best validation loss, or the last ones."""
         trainer = self.trainer
-        if trainer is None:
+        if self._has_copied_params:
+            return "parameters copied from another network"
+        if trainer is None or trainer.progress.n_examples == 0:
             return "initial parameters"
         progress = trainer.progress
-        if trainer.last_params is not None:
+        is_best_now = trainer.best_params is not None and (progress.best_epoch, progress.batch) == (progress.epoch, 0)
+        if trainer.last_params is not None or is_best_now:
             best = f"{progress.best_loss:.4g}"
             return f"the parameters of epoch {progress.best_epoch:g}, with the best validation loss, {best}"
         within = f", minibatch {progress.batch}" if progress.batch else ""
@@ -233,6 +238,7 @@ class NNClassifier:
             names = {checks.choice(name, known, "the layer name") for name in wanted}
             values = {name: value for name, value in values.items() if name.rpartition(".")[0] in names}
         self.network.set_values(values, "the other network")
+        self._has_copied_params = True
         if self.trainer is not None:
             self.trainer.last_params = None
 
@@ -501,7 +507,7 @@ class NNClassifier:
             trainer.settings.augmentation, trainer.data = used, fingerprints
             if keep_all is not None:
                 trainer.settings.checkpoint_all = keep_all
-            self.trainer, self.feature_names_in_ = trainer, data.columns
+            self.trainer, self.feature_names_in_, self._has_copied_params = trainer, data.columns, False
             executor = partial(open_executor, trainer, loader, cluster)
             Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice, best, interrupt == "raise").train()
         return self
@@ -514,7 +520,8 @@ class NNClassifier:
         stored = checkpoint_read(name)
         resuming.require_same_network(self, stored)
         logger.info("Resuming from %s.", path)
-        vars(self).update(vars(stored) | {"_chosen": self._chosen})
+        kept = {"_chosen": self._chosen, "_given_name": self._given_name, "name": self._given_name or stored.name}
+        vars(self).update(vars(stored) | kept)
 
     def _gather(self, X: Any, y: Any, valid: Any, test: Any, given: dict[str, Any]) -> inputs.Inputs:
         """Return the data of `fit` as the network takes them; the batch size of `Data` counts as given.
@@ -623,7 +630,7 @@ class NNClassifier:
             return np.concatenate(list(executor.predict(loader.refs("predict"))))
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of each row.
+        """Return the most probable class of each row, by the parameters that the network has; see `weights`.
 
         Parameters
         ----------
@@ -639,7 +646,10 @@ class NNClassifier:
         return found if self.network.classes is None else self.network.classes[found]
 
     def score(self, X: Any, y: Any) -> float:
-        """Return the fraction of rows, in [0, 1], that are classified correctly."""
+        """Return the fraction of rows, in [0, 1], that are classified correctly.
+
+        The network is used with the parameters that it has; see `weights`.
+        """
         if y is None:
             raise ValueError("got no labels; need one for each row; try score(X, y)")
         data = Data(X, y)  # checks that there are as many labels as rows
@@ -682,10 +692,11 @@ class NNClassifier:
         self.seed = streams.as_seed(stored.seed)
         self.dropout_seed = streams.as_seed(stored.dropout_seed)
         self.feature_names_in_ = stored.columns
+        self._has_copied_params = False
         self.trainer = None
         self._network = None
         self._stored_network = None
-        self._chosen = {}
+        self._chosen, self._given_name = {}, None
         if stored.input_shape is not None:
             self._build(stored.input_shape, dict(stored.params or {}), stored.classes)
         if stored.run is not None:

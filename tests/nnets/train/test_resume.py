@@ -334,8 +334,26 @@ def test_it_goes_on_from_the_last_weights(blobs):
     assert_same_training(fit(*blobs, classifier=classifier, n_epochs=6, **given), straight)
 
 
-def test_weights_of_a_network_that_is_not_trained():
+def test_weights_of_other_networks(blobs, tmp_path):
     assert NNClassifier(MLP, n_in=5).weights == "initial parameters"
+    trained = fit(*blobs, valid=0.25, n_epochs=6, lr_rule=HIGH, checkpoint=tmp_path / "mine")
+    best = files.checkpoint_read(tmp_path / "mine_best_model.pkl.gz")
+    assert best.weights == trained.weights and "best validation loss" in best.weights
+    other = NNClassifier(DROPPED, rng=1, stored_network=trained)
+    fit(*blobs, classifier=other, n_epochs=1, callbacks=StopAfter(2))
+    assert other.weights == "the last parameters, after epoch 0, minibatch 2"
+    other.set_trainable_params(trained)
+    assert other.weights == "parameters copied from another network"
+    fit(*blobs, classifier=other, n_epochs=1)
+    assert other.weights == "the last parameters, after epoch 1"
+
+
+def test_the_name_may_change(blobs, tmp_path):
+    fit(*blobs, NNClassifier(DROPPED, name="one", rng=1), n_epochs=1, checkpoint=tmp_path / "mine")
+    given = {"checkpoint": tmp_path / "mine", "resume": True}
+    assert fit(*blobs, NNClassifier(DROPPED), n_epochs=2, **given).name == "one"
+    assert fit(*blobs, NNClassifier(DROPPED, name="two"), n_epochs=3, **given).name == "two"
+    assert files.checkpoint_read(tmp_path / "mine").name == "two"
 
 
 # -- runs of tests.resume.run ----------------------------------------------------------------------------------------
