@@ -377,6 +377,11 @@ def _stratified(
     whole: Data, batch_size: int, valid_frac: float, test_frac: float
 ) -> tuple[Data, Data | None, Data | None]:
     """Cut data into three partitions, each with the same proportions of the classes."""
+    if valid_frac + test_frac >= 1:
+        raise ValueError(
+            f"got valid_frac={valid_frac} and test_frac={test_frac} of {whole.n_rows} rows; need rows to train on, less "
+            "than 1 in all; try smaller fractions"
+        )
     with open_reader(whole.labels) as read:
         labels = np.asarray(read(0, whole.n_rows))
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels

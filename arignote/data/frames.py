@@ -3,6 +3,7 @@
 Frames are recognized by what they have, so that pandas need not be installed.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,10 @@ def as_features(table: Any) -> Any:
     """
     if not is_pandas_frame(table):
         return table
+    if all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in table.dtypes.unique()):
+        values = np.asarray(table)
+        if values.dtype.kind != "f" or not np.isnan(values).any():
+            return values if values.dtype.kind in "biuf" else table.to_numpy(dtype=np.float64)
     wrong = [problem for name in range(table.shape[1]) for problem in [_problem(table.iloc[:, name])] if problem]
     if wrong:
         raise ValueError(
@@ -84,12 +89,13 @@ def positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     >>> positions(["b", "a"], ["a", "b"])
     [1, 0]
     """
+    known, needed = Counter(names), set(wanted)
     problems = [
         f"{what} {', '.join(map(repr, found[:SHOWN]))}{', ...' * (len(found) > SHOWN)}"
         for what, found in (
-            ("without", [name for name in wanted if name not in names]),
-            ("with the other column", [name for name in names if name not in wanted]),
-            ("with several of", sorted({name for name in names if list(names).count(name) > 1})),
+            ("without", [name for name in wanted if name not in known]),
+            ("with the other column", [name for name in names if name not in needed]),
+            ("with several of", [name for name, n in known.items() if n > 1]),
         )
         if found
     ]
@@ -98,4 +104,5 @@ def positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
             f"got a table {' and '.join(problems)}; need the columns that the network was trained on, in any order; "
             "try frame[classifier.feature_names_in_]"
         )
-    return [list(names).index(name) for name in wanted]
+    places = {name: place for place, name in enumerate(names)}
+    return [places[name] for name in wanted]

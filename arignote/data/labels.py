@@ -49,6 +49,8 @@ class LabelSummary:
         self._checksum.update(repr(labels.tolist()).encode() if is_text else labels.astype(np.float64).tobytes())
         if labels.ndim != 1 or not len(labels):
             return
+        if self.n_rows and (labels.dtype.kind == "U") != isinstance(self._last, str):
+            raise ValueError("got labels of several types; need text alone, or numbers alone; try labels.astype(str)")
         found, counts = np.unique(labels, return_counts=True)
         for label, count in zip(found.tolist(), counts.tolist(), strict=True):
             self.counts[label] = self.counts.get(label, 0) + count

@@ -40,6 +40,7 @@ def find_classes(summary: LabelSummary, n_classes: int) -> np.ndarray | None:
     labels = np.array(found)
     if labels.dtype.kind in "iuf":
         is_whole = np.isfinite(labels).all() and (labels == np.floor(labels)).all()
+        is_whole = is_whole and (labels.dtype.kind != "f" or np.abs(labels).max() < 2**53)
         if not is_whole or len(found) != n_classes or (labels[0] >= 0 and labels[-1] < n_classes):
             return None  # numbers of classes, or an error that is found, with its row, where labels are prepared
         return labels.astype(np.int64)

@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -477,7 +477,8 @@ class NNClassifier:
         }  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}
         change = resuming.check_change(change, given)
-        with nullcontext() if checkpoint is None else CheckpointWriter(checkpoint) as writer:
+        writing = nullcontext() if checkpoint is None else CheckpointWriter(checkpoint)
+        with self._unchanged_if_refused(), writing as writer:
             if resume and checkpoint is not None:
                 self._resume_from(checkpoint.name)
             data = self._gather(X, y, valid, test, given)
@@ -511,6 +512,20 @@ class NNClassifier:
             executor = partial(open_executor, trainer, loader, cluster)
             Run(self, trainer, loader, executor, all_callbacks, writer, spot_notice, best, interrupt == "raise").train()
         return self
+
+    @contextmanager
+    def _unchanged_if_refused(self) -> Iterator[None]:
+        """Forget the network that was built for data, and the classes of labels, if `fit` refuses them."""
+        trainer, network = self.trainer, self._network
+        classes = None if network is None else network.classes
+        try:
+            yield
+        except BaseException:
+            if self.trainer is trainer is None:
+                self._network = network
+                if network is not None:
+                    network.classes = classes
+            raise
 
     def _resume_from(self, name: str | Path) -> None:
         """Become the classifier in a checkpoint, if there is one; refuse another network."""

@@ -235,3 +235,9 @@ def test_rows_picked_of_arrays_in_memory_cost_next_to_nothing():
     parts = DataWithHoldoutPartitions(X, y, 5, 0.2, stratify=True)
     assert parts.train.is_plain and parts.valid.is_plain
     assert not DataWithHoldoutPartitions(Plain(X), y, 5, 0.2, stratify=True).train.is_plain
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_fractions_that_leave_nothing_to_train_on_are_refused(stratify):
+    with pytest.raises(ValueError, match="got valid_frac=0.9 and test_frac=0.3 of .*to train on"):
+        DataWithHoldoutPartitions(np.arange(20), np.arange(20) % 2, 2, 0.9, 0.3, stratify=stratify)

@@ -89,6 +89,23 @@ def test_labels_of_a_fit_that_failed_are_forgotten(blobs, quick):
     assert classifier.fit(X, y, n_epochs=1).classes_.tolist() == [0, 1, 2]
 
 
+def test_a_fit_that_was_refused_leaves_the_classifier_as_it_was(blobs, quick):
+    X, y = blobs
+    classifier = NNClassifier(MLP, rng=1, batch_size=20)
+    with pytest.raises(ValueError, match="got nan in row 0"):
+        classifier.fit(np.full_like(X, np.nan), np.array(["a", "b", "c"])[y], n_epochs=1)
+    assert not classifier.built and classifier.trainer is None
+    assert classifier.fit(X[:, :4], y, n_epochs=1).network.example_shape == (4,)
+
+
+def test_text_and_numbers_far_apart_are_refused():
+    summary = LabelSummary()
+    summary.add(np.array(["a", "b"]))
+    with pytest.raises(ValueError, match="got labels of several types"):
+        summary.add(np.array([1, 2]))
+    assert found([5.0, 1e300], 2) is None  # no whole number that can be told from its neighbors
+
+
 @pytest.mark.parametrize("n_shards", [1, 3])
 def test_labels_of_shards_are_numbered_too(n_shards, blobs, quick):
     X, y = blobs

@@ -59,11 +59,18 @@ def read_labelled_table(name: str | Path, label: str | int | None = None) -> Lab
     """Read features with their names, and labels; see `read_csv`."""
     header, text = _header_and_rows(name)
     n_columns = len(next(csv.reader(io.StringIO(text))))
+    if n_columns < 2:
+        raise ValueError(
+            f"{name}: got one column; need features and labels, separated by commas; try another separator"
+        )
     column = _label_column(header or [], n_columns, label, name)
     others = [i for i in range(n_columns) if i != column]
     features = _numbers(text, others, header, name).astype(np.float32)
     fields = np.loadtxt(io.StringIO(text), str, delimiter=",", quotechar='"', usecols=column, ndmin=1, comments=None)
     labels = np.char.strip(fields)
+    for row, field in enumerate(labels.tolist()):
+        if field.lower() in ("", "nan"):
+            raise ValueError(f"{name}: got no label in row {row}; need one for each row; try leaving the row out")
     if all(_is_number(field) for field in labels.tolist()):
         labels = labels.astype(np.float64)
     return LabelledTable(None if header is None else [header[i] for i in others], features, labels)
@@ -84,29 +91,30 @@ def read_table(name: str | Path) -> tuple[list[str] | None, np.ndarray]:
 def _header_and_rows(name: str | Path) -> tuple[list[str] | None, str]:
     """Return the names of the columns, if the first line has them, and the lines of the rows.
 
-    The first line has names if it has text where the second one has a number; if it is all text; or if its text is the
-    usual name of labels, or stands in its column nowhere else.
+    Names are text, but for 0, 1, 2, ..., as pandas numbers columns. Where there are such numbers, the line has names if
+    it has text where the second line has a number, or text that stands in its column nowhere else.
     """
-    text = read_bytes(name).decode("utf-8-sig")
-    first, second = ([field.strip() for field in row] for row in _first_rows(text, name))
-    is_header = any(not _is_number(one) and _is_number(other) for one, other in zip(first, second, strict=False))
-    if not is_header and not all(map(_is_number, first)) and len(first) == len(second):
-        texts = [i for i, field in enumerate(first) if not _is_number(field)]
-        is_header = len(texts) == len(first) or any(
-            first[i].lower() in LABEL_NAMES or _is_alone(i, text) for i in texts
-        )
+    text = read_bytes(name).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+    first, second = _first_rows(text, name)
+    numbers = [field for field in first if _is_number(field)]
+    if numbers and (len(numbers) == len(first) or numbers != [str(i) for i in range(len(numbers))]):
+        return None, text
+    is_header = not numbers or any(
+        not _is_number(one) and (_is_number(other) or _is_alone(i, text))
+        for i, (one, other) in enumerate(zip(first, second, strict=False))
+    )
     return (first, text.split("\n", 1)[1]) if is_header else (None, text)
 
 
 def _is_alone(column: int, text: str) -> bool:
-    """Return True if the first field of a column differs from all others, some of which are the same."""
+    """Return True if the first field of a column stands in it nowhere else."""
     first, *others = (row[column].strip() for row in csv.reader(io.StringIO(text)) if len(row) > column)
-    return first not in others and len(set(others)) < len(others)
+    return first not in others
 
 
 def _first_rows(text: str, name: str | Path) -> tuple[list[str], list[str]]:
     rows = csv.reader(io.StringIO(text))
-    first, second = next(rows, []), next(rows, [])
+    first, second = ([field.strip() for field in next(rows, [])] for _ in range(2))
     if not first or (not second and not any(map(_is_number, first))):
         raise ValueError(f"{name}: got a table without rows; need at least one; try another file")
     return first, second

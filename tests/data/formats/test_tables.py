@@ -75,3 +75,38 @@ def test_a_table_of_names_alone_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("a,b,label\n")
     with pytest.raises(ValueError, match="a.csv: got a table without rows; need at least one"):
         files.read_csv(tmp_path / "a.csv")
+
+
+NO_HEADERS = {
+    "the usual name of labels as a label": "5.1,1,y\n4.9,3,n\n4.9,3,y\n",
+    "a label that comes once": "5.1,1,z\n4.9,3,x\n4.9,3,x\n",
+    "labels that are text or digits": "5.1,1,c\n4.9,3,1\n4.9,3,b\n",
+}
+
+
+@pytest.mark.parametrize("case", NO_HEADERS)
+def test_no_row_is_taken_for_a_header(case, tmp_path):
+    (tmp_path / "a.csv").write_text(NO_HEADERS[case])
+    table = read_labelled_table(tmp_path / "a.csv")
+    assert table.columns is None and len(table.features) == len(table.labels) == 3
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_all_ends_of_lines_are_known(end, tmp_path):
+    (tmp_path / "a.csv").write_bytes(end.join(["", "a,label", "1,x", "2,y", ""]).encode())
+    table = read_labelled_table(tmp_path / "a.csv")
+    assert (table.columns, table.labels.tolist()) == (["a"], ["x", "y"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("1;2;0\n3;4;1\n", "got one column; need features and labels, separated by commas"),
+        ("a,label\n1,x\n2,\n", "got no label in row 1; need one for each row"),
+        ("a,label\n1,0\n2,nan\n", "got no label in row 1; need one for each row"),
+    ],
+)
+def test_tables_without_labels_are_refused(content, message, tmp_path):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        files.read_csv(tmp_path / "a.csv")
