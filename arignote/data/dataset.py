@@ -379,8 +379,8 @@ def _stratified(
     """Cut data into three partitions, each with the same proportions of the classes."""
     if valid_frac + test_frac >= 1:
         raise ValueError(
-            f"got valid_frac={valid_frac} and test_frac={test_frac} of {whole.n_rows} rows; need rows to train on, less "
-            "than 1 in all; try smaller fractions"
+            f"got valid_frac={valid_frac} and test_frac={test_frac} of {whole.n_rows} rows; need rows to train on, "
+            "less than 1 in all; try smaller fractions"
         )
     with open_reader(whole.labels) as read:
         labels = np.asarray(read(0, whole.n_rows))
