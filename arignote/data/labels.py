@@ -104,6 +104,8 @@ def plain_labels(labels: Any, first_row: int = 0) -> np.ndarray:
         labels = _from_objects(labels, first_row)
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8")
+    if labels.dtype.kind not in "biufUO":
+        raise ValueError(f"got labels of dtype {labels.dtype}; need text or numbers; try labels.astype(str)")
     if labels.dtype.kind == "f" and np.isnan(labels).any():
         row = int(np.isnan(labels.reshape(len(labels), -1)).any(axis=1).argmax())
         raise ValueError(
@@ -124,11 +126,19 @@ def _from_objects(labels: np.ndarray, first_row: int) -> np.ndarray:
             raise ValueError(
                 f"got a missing label in row {first_row + row}; need one for each row; try leaving the row out"
             )
+    for label in labels.tolist():
+        if not isinstance(label, str | bytes | bool | int | float | np.bool_ | np.number):
+            raise ValueError(
+                f"got a label of type {type(label).__name__}; need text or numbers; try labels.astype(str)"
+            )
     kinds = {str if isinstance(label, str | bytes) else bool if isinstance(label, bool | np.bool_) else float
              for label in labels.tolist()}  # fmt: skip
     if len(kinds) > 1:
         raise ValueError("got labels of several types; need text alone, or numbers alone; try labels.astype(str)")
-    return np.array([label.decode() if isinstance(label, bytes) else label for label in labels.tolist()])
+    found = np.array([label.decode() if isinstance(label, bytes) else label for label in labels.tolist()])
+    if found.dtype.kind == "O":
+        raise ValueError("got labels that are larger than 64 bits; need smaller numbers; try labels.astype(str)")
+    return found
 
 
 def iter_labels(data: Data) -> Iterator[tuple[int, Any]]:

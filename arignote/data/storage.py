@@ -122,8 +122,11 @@ def create(name: str, content: bytes) -> bool:
     return False  # the store ignores what is asked for
 
 
-def delete(name: str) -> None:
-    """Delete the file at a URL."""
+def delete(name: str | Path) -> None:
+    """Delete a file."""
+    if not is_remote(name):
+        Path(name).unlink()
+        return
     filesystem, path = _open(name)
     filesystem.rm_file(path)
 

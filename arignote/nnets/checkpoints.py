@@ -153,8 +153,15 @@ class CheckpointWriter:
         """Return True if there is a file of this kind."""
         return storage.exists(checkpoint_format.checkpoint_path(self.name, kind))
 
-    def warn_of_replacing(self) -> None:
-        """Warn if there are checkpoints of another run here, which this one will replace."""
+    def replace_earlier(self) -> None:
+        """Warn if there are checkpoints of another run here, which this one replaces.
+
+        Its best network gets another name now, since a run without validation data never writes one.
+        """
+        best = checkpoint_format.checkpoint_path(self.name, "best_model")
+        if storage.exists(best):
+            storage.write(checkpoint_format.checkpoint_path(self.name, "previous_best_model"), storage.read(best))
+            storage.delete(best)
         if self.exists("last"):
             path, name = checkpoint_format.checkpoint_path(self.name), str(self.name)
             logger.warning(

@@ -16,12 +16,13 @@ from arignote.checkpoint.state import ModelState
 from arignote.data import atomic, storage
 from arignote.data.dataset import Data
 from arignote.data.formats import arrays
+from arignote.data.image_folder import ImageFolderReader
 from arignote.data.labels import summarize
 from arignote.data.loader import Loader, features_alone
 from arignote.nnets import arguments, definitions, onnx_export
 from arignote.nnets.callbacks import Callback, CallbackList, ProgressBar, ValidationLog
 from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter, as_checkpoint
-from arignote.nnets.classes import describe_classes, find_classes, is_text
+from arignote.nnets.classes import describe_classes, find_classes
 from arignote.nnets.layers import Layer
 from arignote.nnets.network import Network
 from arignote.nnets.schedules import Rule
@@ -499,7 +500,7 @@ class NNClassifier:
             if writer is not None:
                 writer.set_metadata(trainer.settings.extra_metadata)
                 if self.trainer is None:
-                    writer.warn_of_replacing()
+                    writer.replace_earlier()
             used = resuming.describe_function(augmentation)
             if self.trainer is None:
                 inputs.warn_of_order(data, labels, self.classes_, loader.n_batches("train"))
@@ -583,7 +584,8 @@ class NNClassifier:
             return
         classes = find_classes(summarize(train), network.output_layer.n_classes)
         # In earlier versions the labels of a folder of images were the numbers of its classes, in the same order.
-        if self.trainer is None or (classes is not None and is_text(classes)):
+        is_folder = isinstance(getattr(train.features, "reader", train.features), ImageFolderReader)
+        if self.trainer is None or is_folder:
             network.classes = classes
             if classes is not None:
                 logger.info("Classes: %s.", describe_classes(classes))

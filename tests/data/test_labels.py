@@ -1,6 +1,7 @@
 """What labels look like: their classes, their order, and a checksum."""
 
 import logging
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -116,3 +117,17 @@ def test_progress_is_reported_where_it_takes_long(monkeypatch, caplog):
     assert [record.getMessage().split(",")[0] for record in caplog.records] == [
         "Reading labels: 4 of 10", "Reading labels: 8 of 10",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([Decimal(1), Decimal(2)], dtype=object),
+        np.array([1, 2], dtype="datetime64[D]"),
+        np.array([1, 2], dtype="timedelta64[s]"),
+        np.array([10**30, 1], dtype=object),
+    ],
+)
+def test_labels_that_could_not_be_stored_are_refused(labels):
+    with pytest.raises(ValueError, match=r"need (text or|smaller) numbers; try labels.astype\(str\)"):
+        plain_labels(labels)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,12 @@ def read_labelled_table(name: str | Path, label: str | int | None = None) -> Lab
     if n_columns < 2:
         raise ValueError(
             f"{name}: got one column; need features and labels, separated by commas; try another separator"
+        )
+    if header is not None and "" in header:
+        warnings.warn(
+            f"{name}: got a column without a name, which is used as a feature; pandas writes the row numbers there, "
+            "which can give away the labels; try frame.to_csv(..., index=False)",
+            stacklevel=2,
         )
     column = _label_column(header or [], n_columns, label, name)
     others = [i for i in range(n_columns) if i != column]

@@ -110,3 +110,9 @@ def test_tables_without_labels_are_refused(content, message, tmp_path):
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(ValueError, match=message):
         files.read_csv(tmp_path / "a.csv")
+
+
+def test_a_column_of_row_numbers_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text(",a,label\n0,1,x\n1,2,y\n")
+    with pytest.warns(UserWarning, match="a.csv: got a column without a name, which is used as a feature"):
+        assert files.read_csv(tmp_path / "a.csv")[0].shape == (2, 2)

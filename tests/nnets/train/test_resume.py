@@ -13,7 +13,7 @@ from arignote.nnets.callbacks import Callback, EarlyStopping
 from arignote.nnets.checkpoints import Checkpoint
 from arignote.nnets.nets import NNClassifier
 from arignote.nnets.train.resume import ResumeWarning, describe_function
-from tests.helpers import DROPPED, MLP, StopAfter, assert_same, assert_same_params, assert_same_training
+from tests.helpers import DROPPED, MLP, ROOT, StopAfter, assert_same, assert_same_params, assert_same_training
 from tests.resume import run
 
 RULE = {"rule": "stalled", "initial_value": 0.1, "multiply_by": 0.5, "interval": 1}
@@ -376,3 +376,19 @@ def test_partitions_keep_their_order_when_resumed(blobs):
     classifier = fit(parts, n_epochs=1)
     assert classifier.trainer.settings.order == "own"
     assert_same_training(fit(parts, classifier=again(classifier)), fit(parts))
+
+
+def test_the_best_network_of_an_earlier_run_is_not_taken_for_that_of_a_new_one(blobs, tmp_path):
+    fit(*blobs, valid=0.25, n_epochs=1, checkpoint=tmp_path / "mine")
+    earlier = (tmp_path / "mine_best_model.pkl.gz").read_bytes()
+    fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine")
+    assert not (tmp_path / "mine_best_model.pkl.gz").exists()
+    assert (tmp_path / "mine_previous_best_model.pkl.gz").read_bytes() == earlier
+
+
+def test_text_is_not_taken_for_the_numbers_of_an_earlier_version(tmp_path):
+    _, given = run.arguments("arrays", tmp_path)
+    given["y"] = np.array(["zebra", "ant", "mouse"])[given["y"]]
+    stored = files.checkpoint_read(ROOT / "tests/checkpoint/version_2/arrays_last.pkl.gz")
+    with pytest.raises(ValueError, match="got labels of dtype <U5; need numbers"):
+        stored.fit(**given)
