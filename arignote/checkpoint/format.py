@@ -19,7 +19,8 @@ from arignote import __version__
 from arignote.checkpoint import first_arignote
 from arignote.checkpoint.registry import MODELS
 from arignote.data import storage, unpickle
-from arignote.data.formats.packed import CheckpointError, read_bytes
+from arignote.data.formats.packed import CheckpointError, unpacked
+from arignote.util import checks
 
 FORMAT = "arignote checkpoint"
 FORMAT_VERSION = 1
@@ -138,7 +139,8 @@ def checkpoint_read(name: str | Path, get_metadata: bool = False, max_bytes: int
     get_metadata : bool, optional
         Return the dictionary stored with it, too.
     max_bytes : int, optional
-        Refuse a file that unpacks to more. By default 64 MiB and a hundred times its packed size.
+        Refuse a file that unpacks to more, or whose data take more memory. By default 64 MiB and a hundred times its
+        size.
 
     Returns
     -------
@@ -166,19 +168,22 @@ def checkpoint_read(name: str | Path, get_metadata: bool = False, max_bytes: int
 
 def _read_checkpoint(path: str | Path, max_bytes: int | None) -> tuple[Any, dict]:
     """Return the classifier and the metadata in one file."""
-    content = read_bytes(path, max_bytes)
+    with unpacked(path, max_bytes) as (file, limit):
+        content = file.read()
     try:
-        header, end = unpickle.loads(content, classes=first_arignote.CLASSES)
+        header, end = unpickle.loads(content, 0, first_arignote.CLASSES, limit)
         if first_arignote.knows(header):
-            model, _ = unpickle.loads(content, end, first_arignote.CLASSES)
+            model, _ = unpickle.loads(content, end, first_arignote.CLASSES, limit)
             return _model_class("NNClassifier").from_state(first_arignote.state_of(model)), first_arignote.metadata(
                 header
             )
         _check_header(header, content[end:])
-        state, _ = unpickle.loads(content, end)
+        state, _ = unpickle.loads(content, end, max_bytes=limit)
         return _model_class(header["model_type"]).from_state(state), header
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    except unpickle.PickleSizeError as error:
+        raise CheckpointError(f"{path}: {error}; try max_bytes=... if you trust its author") from error
     except unpickle.PickleError as error:
         raise CheckpointError(f"{path}: {error}; try a copy of the file") from error
     except Exception as error:  # what was stored does not fit the code, in whatever way
@@ -190,7 +195,7 @@ def _check_header(header: Any, state: bytes) -> None:
         raise CheckpointError("got a file that is no Arignote checkpoint; need one; try files.read_pickle for data")
     if header.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
-            f"got format version {header.get('format_version')!r:.20}; need {FORMAT_VERSION}; "
+            f"got format version {checks.brief(header.get('format_version'))}; need {FORMAT_VERSION}; "
             "try a newer Arignote, pip install --upgrade arignote"
         )
     if header.get("n_bytes") != len(state) or header.get("sha256") != hashlib.sha256(state).hexdigest():
@@ -198,6 +203,6 @@ def _check_header(header: Any, state: bytes) -> None:
 
 
 def _model_class(name: str) -> Any:
-    if name not in MODELS:
-        raise CheckpointError(f"got a {name!r}; need one of {', '.join(MODELS)}")
+    if not isinstance(name, str) or name not in MODELS:
+        raise CheckpointError(f"got a {checks.brief(name)}; need one of {', '.join(MODELS)}")
     return MODELS[name]()

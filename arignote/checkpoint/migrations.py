@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from arignote.checkpoint.state import VERSION
+from arignote.util import checks
 
 
 def migrate(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,11 +26,11 @@ def migrate(state: Mapping[str, Any]) -> dict[str, Any]:
     {'state_version': 3, 'name': 'mine', 'run': None, 'classes': None, 'columns': None}
     """
     version = state.get("state_version")
-    if version not in (*MIGRATIONS, VERSION):
+    if type(version) is not int or version not in (*MIGRATIONS, VERSION):
         is_newer = isinstance(version, int) and version > VERSION
         advice = "a newer Arignote, pip install --upgrade arignote" if is_newer else "a copy of the file"
         raise ValueError(
-            f"got a state of version {version!r:.20}; need version {VERSION} or an earlier one; try {advice}"
+            f"got a state of version {checks.brief(version)}; need version {VERSION} or an earlier one; try {advice}"
         )
     found = dict(state)
     while found["state_version"] != VERSION:

@@ -3,11 +3,26 @@
 import difflib
 import inspect
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 100, 100, 60
+
+
+def brief(value: object) -> str:
+    """Return a value as text for a message: short, and in a short time, whatever the value is.
+
+    Examples
+    --------
+    >>> brief(list(range(1000)))
+    '[0, 1, 2, 3, 4, 5, ...]'
+    """
+    return f"{_SHORT.repr(value):.200}"
 
 
 def suggestion(word: object, known: Iterable[str]) -> str:

@@ -230,12 +230,16 @@ def test_numbering_an_object_takes_no_memory():
     assert unpickle.loads(b"\x80\x02N\x72\xff\xff\xff\x7f.")[0] is None  # number 2**31
 
 
-def test_what_is_used_again_is_made_once():
+def doubled(n):
     value = [[]]
-    for _ in range(100):
-        value = [value, value]  # 2**100 lists, if each were made anew
-    found = unpickle.loads(pickle.dumps(value))[0]
-    assert found[0] is found[1]
+    for _ in range(n):
+        value = [value, value]
+    return value
+
+
+def test_what_is_used_again_is_made_once():
+    found = unpickle.loads(pickle.dumps(doubled(18)))[0]  # 2**18 lists, if each were made anew
+    assert found[0] is found[1] and found[0][0] is found[1][1]
 
 
 def test_keys_that_would_take_forever_to_hash_are_refused():

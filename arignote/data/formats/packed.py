@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from arignote.data import storage
+from arignote.data.unpickle.budget import default_limit
 
 # A packed file may unpack to this much, and to this many times its own size.
 UNPACKED_BYTES = 64 * 2**20
@@ -21,13 +22,16 @@ class CheckpointError(ValueError):
 
 def read_bytes(name: str | Path, max_bytes: int | None = None) -> bytes:
     """Return the content of a file, unpacked if it is packed, up to a limit."""
-    with unpacked(name, max_bytes) as file:
+    with unpacked(name, max_bytes) as (file, _):
         return file.read()
 
 
 @contextmanager
-def unpacked(name: str | Path, max_bytes: int | None = None) -> Iterator[BinaryIO]:
+def unpacked(name: str | Path, max_bytes: int | None = None) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file, to be unpacked while it is read if it is packed, up to a limit.
+
+    The limit, which comes with the file, is `max_bytes`; or 64 MiB and a multiple of the file's size. What is made of
+    the content should not take more memory either.
 
     Raises
     ------
@@ -36,12 +40,12 @@ def unpacked(name: str | Path, max_bytes: int | None = None) -> Iterator[BinaryI
     """
     content = storage.read(name)
     if content[:2] != b"\x1f\x8b":
-        yield io.BytesIO(content)
+        yield io.BytesIO(content), default_limit(len(content)) if max_bytes is None else max_bytes
         return
     limit = UNPACKED_BYTES + UNPACKED_RATIO * len(content) if max_bytes is None else max_bytes
     try:
         with gzip.open(io.BytesIO(content)) as packed, io.BufferedReader(_Limited(packed, limit), 2**16) as file:
-            yield file
+            yield file, limit
     except _TooLargeError as error:
         raise CheckpointError(
             f"{name}: got a file of {len(content)} bytes that unpacks to more than {limit}; need a smaller one; "

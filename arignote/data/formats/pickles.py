@@ -21,7 +21,8 @@ def read_pickle(name: str | Path, trusted: bool = False, max_bytes: int | None =
         A pickle can run any program. By default, only plain data and numpy arrays are read, and nothing is run. True
         reads anything, with Python's own pickle: for files of your own.
     max_bytes : int, optional
-        Refuse a file that unpacks to more. By default 64 MiB and a hundred times its packed size.
+        Refuse a file that unpacks to more, or whose data take more memory. By default 64 MiB and 32 times the size of
+        the file, or a hundred times if it is packed.
 
     Raises
     ------
@@ -38,11 +39,13 @@ def read_pickle(name: str | Path, trusted: bool = False, max_bytes: int | None =
     ((50000, 784), (10000, 784), (10000, 784))
     """
     try:
-        with unpacked(name, max_bytes) as file:
-            value = pickle.load(file, encoding="latin1") if trusted else unpickle.load(file)
+        with unpacked(name, max_bytes) as (file, limit):
+            value = pickle.load(file, encoding="latin1") if trusted else unpickle.load(file, (), limit)
             while file.read(2**20):  # the checksum of a packed file is at its end
                 pass
             return value
+    except unpickle.PickleSizeError as error:
+        raise CheckpointError(f"{name}: {error}; try max_bytes=... if you trust its author") from error
     except unpickle.PickleError as error:
         attempt = "read_pickle(..., trusted=True) if you trust its author"
         raise CheckpointError(f"{name}: {error}; try {attempt}") from error

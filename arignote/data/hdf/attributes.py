@@ -23,6 +23,9 @@ MAX_CHUNK_BYTES = 2**30
 # A table may decompress to this many bytes plus this many times its stored size.
 DECOMPRESSED_BYTES = 2**30
 DECOMPRESSED_RATIO = 2000
+# An attribute, stored as a pickle, may take this much memory: a file has many of them.
+ATTRIBUTE_BYTES = 2**20
+ATTRIBUTE_RATIO = 32
 # The exceptions that h5py, numpy and the code here raise for inconsistent files.
 DAMAGE_ERRORS = (
     ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError,
@@ -89,7 +92,7 @@ def read_attribute(node: Any, key: str, default: Any = None) -> Any:
     value = node.attrs.get(key, default)
     if isinstance(value, np.bytes_ | bytes) and value.endswith(b"."):
         with contextlib.suppress(UnicodeDecodeError):
-            return unpickle.loads(bytes(value))[0]
+            return unpickle.loads(bytes(value), max_bytes=ATTRIBUTE_BYTES + ATTRIBUTE_RATIO * len(value))[0]
     return value
 
 
