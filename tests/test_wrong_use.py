@@ -63,6 +63,10 @@ WRONG = {
     "measurements as labels": (lambda: fit(labels=rng.random(100)), "got the label 0.* in row 0; need whole numbers"),
     "too few labels": (lambda: fit(labels=y[:-1]), "got 100 rows of features and 99 of labels.*try checking both"),
     "no rows": (lambda: fit(X[:0], y[:0]), "got no rows"),
+    "a layer of a trillion units": (
+        lambda: build(["FCLayer", {"n_units": 10**12}], OUTPUT, n_in=5),
+        r"FCLayer.*: got fc1.W of shape \(5, 1000000000000\), 40000.0 GB while it is drawn.*try fewer units",
+    ),
     "NaN": (lambda: fit(np.full_like(X, np.nan)), "got nan in row 0.*try numpy.nan_to_num"),
     "a fraction in per cent": (lambda: fit(valid=20), "got valid=20; .*less than 1; try valid=0.5"),
     "validation data without labels": (lambda: fit(valid=X), r"an array of shape \(100, 4\); need a tuple \(X, y\)"),
@@ -108,7 +112,7 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_the_message_helps(wrong, quick):
     use, message = WRONG[wrong]
-    with pytest.raises((ValueError, TypeError, OSError, RuntimeError, ArithmeticError), match=message):
+    with pytest.raises((ValueError, TypeError, OSError, RuntimeError, ArithmeticError, MemoryError), match=message):
         use()
 
 

@@ -67,8 +67,8 @@ def read_data(name: str | Path) -> Any:
 
 
 def own_copy(rows: Any) -> Any:
-    """Return rows that a function may change in place: a copy, if they are a view of another array."""
-    return rows.copy() if isinstance(rows, np.ndarray) and not rows.flags.owndata else rows
+    """Return a copy of rows, which a function may change in place: a reader may give the array that it keeps."""
+    return rows.copy() if isinstance(rows, np.ndarray) else rows
 
 
 class Data:

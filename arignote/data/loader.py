@@ -54,6 +54,10 @@ class Batch(NamedTuple):
 class Target(Protocol):
     """What minibatches are prepared for: a network."""
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of features that the network computes with."""
+
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Return True if examples of this shape can be prepared."""
 
@@ -191,7 +195,7 @@ class Loader:
             with data.opened(Unshuffled(data.start)) as read:
                 for first in range(0, data.n_rows, CHECKED_ROWS):
                     features, _ = read(first, min(first + CHECKED_ROWS, data.n_rows))
-                    check_rows(require_finite, features, data, first, data.features)
+                    check_rows(self._require_usable, features, data, first, data.features)
             self._checked.add(name)
         return summary
 
@@ -281,15 +285,34 @@ class Loader:
             return Batch(X, y)
         try:
             if ref.split not in self._checked:
-                require_finite(X)
+                self._require_usable(X)
             batch = self._prepared(X, y)
         except ValueError as error:
             raise self._at_fault(X, y, ref, first, error) from None
-        if self._augment is not None and self._is_augmented(ref.split):
+        if self._is_augmented(ref.split):
             position = (ref.index,) if n_shards == 1 else (ref.index, shard)
-            X, y = self._augment(own_copy(batch.X), own_copy(batch.y), ref.epoch, *position)
-            batch = Batch(self.network.prepare_features(X), self.network.check_labels(y))
+            batch = self._augmented(batch, ref.epoch, *position)
         return batch
+
+    def _augmented(self, batch: Batch, epoch: int, *position: int) -> Batch:
+        """Return what the augmentation makes of a shard, checked as the data are."""
+        assert self._augment is not None and self.network is not None
+        X, y = self._augment(own_copy(batch.X), own_copy(batch.y), epoch, *position)
+        try:
+            self._require_usable(X)
+            new = Batch(self.network.prepare_features(X), self.network.check_labels(y))
+        except ValueError as error:
+            raise ValueError(f"the augmentation: {error}") from error
+        if not len(new.X) == len(new.y) == len(batch.X):
+            raise ValueError(
+                f"the augmentation: got {len(new.X)} rows of features and {len(new.y)} labels; need {len(batch.X)} of "
+                "both, as it was given; try returning all rows"
+            )
+        return new
+
+    def _require_usable(self, X: Any, first_row: int = 0) -> None:
+        assert self.network is not None
+        require_finite(X, first_row, self.network.dtype)
 
     def _prepared(self, X: Any, y: Any) -> Batch:
         network = self.network
@@ -304,7 +327,7 @@ class Loader:
         for i, row in enumerate(rows):
             source = data.features
             try:
-                require_finite(X[i : i + 1], row)
+                self._require_usable(X[i : i + 1], row)
                 network.prepare_features(X[i : i + 1])
                 source = data.labels
                 if y is not None:
@@ -421,17 +444,30 @@ def _message_by_row(check: Callable, rows: Any, numbers: Sequence[int], error: V
     return error
 
 
-def require_finite(X: Any, first_row: int = 0) -> None:
-    """Refuse features that are NaN, infinite, or no numbers; the message names the row, counted from `first_row`."""
+def require_finite(X: Any, first_row: int = 0, dtype: np.dtype | str = "float64") -> None:
+    """Refuse features that are no numbers, NaN or infinite, or would become infinite as `dtype`.
+
+    The message names the row, counted from `first_row`.
+    """
     X = np.asarray(X)
     if X.dtype.kind not in "buif":
         raise ValueError(f"got features of dtype {X.dtype}; need numbers; try X.astype('float32')")
-    if X.dtype.kind != "f" or np.isfinite(X).all():
+    if X.dtype.kind != "f" or _is_finite(X, dtype).all():
         return
-    finite = np.isfinite(X.reshape(len(X), -1))
+    rows = X.reshape(len(X), -1)
+    finite = _is_finite(rows, dtype)
     row = int((~finite.all(axis=1)).argmax())
-    value = X.reshape(len(X), -1)[row][~finite[row]][0]
-    raise ValueError(f"got {value} in row {first_row + row} of the features; need finite numbers; try numpy.nan_to_num")
+    value = rows[row][~finite[row]][0]
+    needed, attempt = "finite numbers", "numpy.nan_to_num"
+    if np.isfinite(value):
+        needed, attempt = f"at most {np.finfo(dtype).max:.2g}, the largest of {dtype}", "scaling the features"
+    raise ValueError(f"got {value} in row {first_row + row} of the features; need {needed}; try {attempt}")
+
+
+def _is_finite(X: np.ndarray, dtype: np.dtype | str) -> np.ndarray:
+    """Return which numbers are finite, and stay so as `dtype`."""
+    largest = np.finfo(dtype).max
+    return np.isfinite(X) if np.finfo(X.dtype).max <= largest else np.abs(X) <= largest
 
 
 def keyed_augmentation(function: Callable, seed: int) -> Callable:

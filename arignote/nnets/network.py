@@ -212,6 +212,11 @@ class Network:
         """Return True if examples of this shape can be reshaped for the input layer."""
         return self.input_layer.accepts(shape)
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of features that the network computes with."""
+        return np.dtype(self.x.dtype)
+
     def prepare_features(self, X: np.ndarray) -> np.ndarray:
         """Return a batch of examples in the shape and dtype that the network computes with.
 

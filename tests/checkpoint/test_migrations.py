@@ -105,6 +105,12 @@ def test_there_is_a_migration_from_each_version():
     assert sorted(migrations.MIGRATIONS) == list(range(1, VERSION))
 
 
+@pytest.mark.parametrize("version", [2.0, True, "3", None, [3], 0, -1])
+def test_a_version_that_is_none_is_refused(version):
+    with pytest.raises(ValueError, match="got a state of version .*; need version 3 or an earlier one; try a copy"):
+        migrations.migrate({"state_version": version})
+
+
 def test_a_newer_version_is_refused_in_words():
     state = NNClassifier(run.MLP, n_in=6, rng=1).__getstate__() | {"state_version": VERSION + 1}
     with pytest.raises(ValueError, match="got a state of version 4; need version 3 or an earlier one; try a newer"):

@@ -202,6 +202,80 @@ def test_a_function_that_works_in_place_leaves_the_users_array_alone(n_shards, w
     assert (X == 1).all()
 
 
+@pytest.mark.parametrize("what", ["augmentation", "alter_features", "alter_labels"])
+def test_so_it_leaves_an_array_that_a_reader_keeps(what):
+    class Keeping(Sequential):
+        @contextmanager
+        def opened(self):
+            yield lambda first, last: self.array
+
+    def shift(rows):
+        rows += 1
+        return rows
+
+    X, y = np.zeros((12, 4), "float32"), np.zeros(12, "int32")
+    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    altered = {what: shift} if what.startswith("alter") else {}
+    data = Data(Keeping(X), Keeping(y), **altered)
+    loader = Loader({"train": data}, 12, 0, network, shift if what == "augmentation" else None)
+    batch = loader.read(next(loader.refs("train")))
+    assert (batch.y if what == "alter_labels" else batch.X).all()
+    assert not X.any() and not y.any()
+
+
+def drop_rows(X, y):
+    return X[:5], y[:5]
+
+
+def drop_labels(X, y):
+    return X, y[:5]
+
+
+def make_nan(X, y):
+    X[3, 1] = np.nan
+    return X, y
+
+
+@pytest.mark.parametrize("n_shards", [1, 2])
+@pytest.mark.parametrize(
+    ("augmentation", "message"),
+    [
+        (drop_rows, "the augmentation: got 5 rows of features and 5 labels; need (12|6) of both"),
+        (drop_labels, "the augmentation: got (12|6) rows of features and 5 labels; need (12|6) of both"),
+        (make_nan, "the augmentation: got nan in row 3 of the features; need finite numbers"),
+        (lambda X, y: (X[:, :2], y), r"the augmentation: got examples of shape \(2,\); this network needs \(4,\)"),
+        (lambda X, y: (X, y + 7), "the augmentation: got the label 7 in row 0"),
+    ],
+    ids=["fewer rows", "fewer labels", "NaN", "another shape", "a new label"],
+)
+def test_what_an_augmentation_returns_is_checked(augmentation, message, n_shards):
+    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    loader = Loader({"train": Data(np.zeros((12, 4)), np.zeros(12))}, 12, 0, network, augmentation)
+    with pytest.raises(ValueError, match=message):
+        loader.read_shards(next(loader.refs("train")), range(n_shards), n_shards)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_numbers_too_large_for_the_network_are_refused(in_memory):
+    X = np.zeros((12, 4))
+    X[7, 2] = -1e39
+    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    loader = Loader({"train": Data(X if in_memory else Sequential(X), np.zeros(12))}, 6, 0, network)
+    message = r"got -1e\+39 in row 7 of the features; need at most 3.4e\+38, the largest of float32; try scaling"
+    with pytest.raises(ValueError, match=message):
+        loader.check()
+        for ref in loader.refs("train"):
+            loader.read(ref)
+
+
+def test_numbers_of_any_size_are_fine_in_double_precision(float64):
+    X = np.full((12, 4), 1e39)
+    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    loader = Loader({"train": Data(X, np.zeros(12))}, 12, 0, network)
+    loader.check()
+    assert (loader.read(next(loader.refs("train"))).X == 1e39).all()
+
+
 @pytest.mark.parametrize(("n_shards", "prefetch"), [(1, 2), (3, 0), (3, 2)])
 def test_a_reader_may_yield_the_same_array_again(n_shards, prefetch):
     class Reusing(Sequential):

@@ -318,6 +318,8 @@ def test_refuses_data_of_another_shape_later(blobs):
         classifier.predict(X[:, :4])
     with pytest.raises(ValueError, match="got nan in row 6"):
         classifier.predict(with_value(X, 6, np.nan))
+    with pytest.raises(ValueError, match="got 1e.39 in row 6 of the features; need at most 3.4e.38"):
+        classifier.predict_proba(with_value(X, 6, 1e39))
 
 
 def test_refuses_to_work_without_a_shape():

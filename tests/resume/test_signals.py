@@ -11,6 +11,7 @@ import time
 import pytest
 
 from arignote.data import files
+from arignote.nnets.callbacks import Callback
 from arignote.nnets.train.interrupt import SpotWatcher, Stopped, StopRequest
 from tests.helpers import ROOT, wait_until
 from tests.resume import run
@@ -78,6 +79,43 @@ def test_a_handler_of_the_programs_own_is_called_when_all_is_saved(quick, tmp_pa
         classifier.fit(**given, checkpoint=tmp_path / "mine")
         assert stored == [True]
         assert classifier.trainer.progress.epoch < 50
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+class Failing(Callback):
+    """Raises an error after a SIGTERM."""
+
+    def __init__(self, event):
+        self.event = event
+
+    def on_batch_end(self, classifier, loss):
+        os.kill(os.getpid(), signal.SIGTERM)
+        if self.event == "on_batch_end":
+            raise RuntimeError("an error of a callback")
+
+    def on_train_end(self, classifier):
+        if self.event == "on_train_end":
+            raise RuntimeError("an error of a callback")
+
+
+@pytest.mark.parametrize("event", ["on_batch_end", "on_train_end"])
+def test_sigterm_ends_the_program_where_an_error_follows(event, quick, caplog):
+    layers, given = run.arguments("mlp")
+    with pytest.raises(SystemExit) as exit:
+        run.NNClassifier(layers, rng=5).fit(**given | {"callbacks": [Failing(event)], "n_epochs": 50})
+    assert exit.value.code == 128 + signal.SIGTERM
+    assert "an error of a callback" in caplog.text
+
+
+def test_an_error_after_sigterm_is_raised_where_the_program_handles_the_signal(quick):
+    handled = []
+    earlier = signal.signal(signal.SIGTERM, lambda *_: handled.append(True))
+    try:
+        layers, given = run.arguments("mlp")
+        with pytest.raises(RuntimeError, match="an error of a callback"):
+            run.NNClassifier(layers, rng=5).fit(**given | {"callbacks": [Failing("on_train_end")], "n_epochs": 50})
+        assert handled
     finally:
         signal.signal(signal.SIGTERM, earlier)
 

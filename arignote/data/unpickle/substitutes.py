@@ -28,7 +28,7 @@ class Array:
         if not isinstance(state, tuple) or len(state) != 5:
             raise PickleError(UNKNOWN_ARRAY)
         _, shape, dtype, fortran, data = state
-        self._fill(encode(data, budget) if isinstance(data, str) else data, dtype, shape, fortran, budget)
+        self._fill(data.encode("latin1") if isinstance(data, str) else data, dtype, shape, fortran, budget)
 
     @classmethod
     def from_buffer(cls, arguments: tuple, budget: Budget) -> "Array":
@@ -90,7 +90,7 @@ class Scalar:
         if len(arguments) != 2 or not isinstance(arguments[0], Dtype):
             raise PickleError("got a scalar in an unknown format; need a pickle written by numpy")
         dtype, data = arguments[0].make(), arguments[1]
-        data = encode(data, budget) if isinstance(data, str) else data
+        data = data.encode("latin1") if isinstance(data, str) else data
         if not isinstance(data, bytes) or len(data) != dtype.itemsize:
             raise PickleError(
                 f"got a scalar of dtype {dtype.str} with data of another size; need {dtype.itemsize} bytes"
@@ -128,12 +128,6 @@ def names(classes: Iterable[str] = ()) -> dict[tuple[str, str], Global]:
     return _OF_ARRAYS | {_split(name): Global(_record_maker(name), name) for name in classes}
 
 
-def encode(data: str, budget: Budget) -> bytes:
-    """Return text as bytes, as old protocols store them."""
-    budget.spend(len(data))
-    return data.encode("latin1")
-
-
 def text(value: Any) -> str | None:
     """Return a short text, given as such or as bytes; None if it is neither."""
     value = value.decode("ascii", "replace") if isinstance(value, bytes) and len(value) <= 12 else value
@@ -148,7 +142,7 @@ def _encoded(arguments: tuple, budget: Budget) -> bytes:
     """Substitute for ``_codecs.encode``, which old protocols use for bytes; supports latin1 only."""
     if len(arguments) != 2 or not isinstance(arguments[0], str) or arguments[1] != "latin1":
         raise PickleError("got an encoding other than latin1; need a pickle written by numpy")
-    return encode(arguments[0], budget)
+    return arguments[0].encode("latin1")
 
 
 def _empty_bytes(arguments: tuple, budget: Budget) -> bytes:

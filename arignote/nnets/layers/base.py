@@ -12,6 +12,7 @@ layer with state that is not learned, such as a running mean, calls `add_buffer`
 """
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -194,11 +195,24 @@ class Layer:
         if self.context.stored is not None:
             value = self._stored_param(name, shape if callable(value) else np.shape(value))
         elif callable(value):
-            value = value(streams.generator(self.context.seed, f"initial {self.name}.{name}"))
+            value = self._drawn(name, value, shape)
         value = np.ascontiguousarray(value, dtype=engine.float_type())
         self.params[name] = engine.shared(value, name=f"{self.name}.{name}")
         self.tags[name] = tags
         return self.params[name]
+
+    def _drawn(self, name: str, draw: Callable[[np.random.Generator], np.ndarray], shape: Shape | None) -> np.ndarray:
+        """Return initial values from a random generator of the parameter's own."""
+        try:
+            return draw(streams.generator(self.context.seed, f"initial {self.name}.{name}"))
+        except (MemoryError, ValueError) as error:  # numpy raises ValueError where a size does not fit a number
+            if shape is None or math.prod(shape) < 2**24:
+                raise
+            size = checks.human_size(8 * math.prod(shape))
+            raise MemoryError(
+                f"{self}: got {self.name}.{name} of shape {tuple(shape)}, {size} while it is drawn, more than this "
+                "machine has; need smaller layers; try fewer units"
+            ) from error
 
     def add_buffer(self, name: str, value: np.ndarray):
         """Create a buffer: state that is stored, exported and resumed like a parameter, but not learned.

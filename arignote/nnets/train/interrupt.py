@@ -81,6 +81,11 @@ class StopRequest:
         logger.warning("Asked to stop by %s%s: finishing this minibatch.", why, again)
 
     @property
+    def is_terminated(self) -> bool:
+        """True if a SIGTERM came."""
+        return self._signal == signal.SIGTERM
+
+    @property
     def epilogue(self) -> str:
         """What happens next, for the log, if Ctrl-C ended the run."""
         if self.reason != "Ctrl-C":
@@ -106,7 +111,7 @@ class StopRequest:
         """
         if self._signal == signal.SIGINT and self.raise_interrupt:
             raise KeyboardInterrupt
-        if self._signal == signal.SIGTERM:
+        if self.is_terminated:
             if self._earlier[signal.SIGTERM] == signal.SIG_DFL:
                 raise SystemExit(128 + signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)

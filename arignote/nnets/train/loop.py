@@ -98,6 +98,17 @@ class Run:
         SystemExit
             After a SIGTERM that the program does not handle itself.
         """
+        try:
+            self._train_to_end()
+        except BaseException as error:
+            if self._stop.is_terminated:
+                logger.error("Training ended by SIGTERM, and by an error.", exc_info=error)
+                self._stop.deliver()
+            raise
+        self._stop.deliver()
+
+    def _train_to_end(self) -> None:
+        """Train, and leave everything as it should be found, whatever happens."""
         self._begin()
         try:
             with self._stop:
@@ -116,7 +127,6 @@ class Run:
             raise
         finally:
             self._end()
-        self._stop.deliver()
 
     def _is_complete(self) -> bool:
         """Return True if there is nothing left to do."""
@@ -128,7 +138,7 @@ class Run:
         warnings.warn(
             f"All {n_epochs} epochs of this training are done, so nothing was trained; try fit(..., "
             f"n_epochs={2 * n_epochs}) for more, a new NNClassifier to start over, or a new one with "
-            "set_trainable_params to start from these parameters", stacklevel=5,
+            "set_trainable_params to start from these parameters", stacklevel=6,
         )  # fmt: skip
 
     def _train_with_executor(self) -> None:
