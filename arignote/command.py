@@ -224,7 +224,7 @@ def predict(given: argparse.Namespace) -> int:
     if given.output is not None:
         if not given.output.endswith((".csv", ".npy")):
             raise ValueError(f"got --output {given.output!r}; need a name ending in .csv or .npy; try classes.csv")
-        atomic.require_writable(Path(given.output).parent)
+        atomic.require_writable(given.output)
     best = checkpoint_path(given.checkpoint, "best_model")
     is_stem = not str(given.checkpoint).endswith((".pkl", ".pkl.gz"))
     classifier = checkpoint_read(best if is_stem and storage.exists(best) else given.checkpoint)

@@ -3,9 +3,6 @@
 fsspec is optional: ``pip install arignote[s3]`` installs it with its S3 backend.
 """
 
-import contextlib
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +84,7 @@ def write(name: str | Path, content: bytes, keep_as: str | Path | None = None) -
         _write_remote(name, content, keep_as)
     else:
         if keep_as is not None and Path(name).exists():
-            _link(Path(name), Path(keep_as))
+            atomic.keep(name, keep_as)
         atomic.write(name, lambda file: file.write(content))
 
 
@@ -132,39 +129,17 @@ def delete(name: str | Path) -> None:
 
 
 def require_writable(name: str | Path) -> None:
-    """Raise OSError unless a file of this name can be written; delete temporary files of interrupted writes."""
+    """Raise OSError unless a file of this name can be written, by doing all that writing does.
+
+    Temporary files of interrupted writes are deleted.
+    """
     if is_remote(name):
         filesystem, path = _open(name)
         probe = f"{path}.writable"
         filesystem.pipe_file(probe, b"")
         filesystem.rm_file(probe)
         return
-    folder = Path(name).parent
-    atomic.require_writable(folder)
-    for leftover in folder.glob(f".{Path(name).name}.*.tmp"):
-        leftover.unlink()
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make `target` a hard link to the file `source`, replacing an existing file atomically."""
-    temporary = source.with_name(f".{source.name}.{uuid.uuid4().hex}.tmp")
-    while not _try_to_link(source, temporary):
-        if not source.exists():
-            raise missing(source)
-    try:
-        os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()  # it is still there if both were links to the same file
-
-
-def _try_to_link(source: Path, target: Path) -> bool:
-    """Make a hard link; return False if the source is not there, or was replaced at this moment."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        return False
-    return True
+    atomic.require_writable(name)
 
 
 def _scheme(name: str | Path) -> str:

@@ -1,3 +1,5 @@
+import errno
+import os
 import resource
 import shutil
 import threading
@@ -41,6 +43,17 @@ def test_a_lost_folder_is_reported_and_training_goes_on(blobs, tmp_path, caplog)
     assert "Not written: " in caplog.text
     straight = fit(X, y, checkpoint=tmp_path / "straight", augmentation=lambda X, y: (X, y))
     assert_same_training(classifier, straight)
+
+
+def test_a_file_system_without_hard_links_gets_every_checkpoint(blobs, tmp_path, caplog, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    fit(*blobs, n_epochs=3, checkpoint=tmp_path / "mine")
+    assert "could not be written" not in caplog.text
+    assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch == 3
+    assert files.checkpoint_read(tmp_path / "mine_previous.pkl.gz").trainer.progress.epoch >= 2
 
 
 def test_a_full_disk_leaves_the_last_good_file_and_is_tried_again(blobs, tmp_path, caplog):

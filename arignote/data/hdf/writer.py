@@ -1,8 +1,7 @@
 """The writer of HDF5 files."""
 
+import io
 import math
-import os
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from arignote.data import journal
+from arignote.data import atomic, journal
 from arignote.data.hdf.attributes import HDFError, h5py
 from arignote.data.reader import rectangular
 
@@ -210,10 +209,9 @@ def _filters(compression: int | str | None) -> dict[str, Any]:
 def _create_empty(path: Path) -> None:
     """Create an HDF5 file without tables atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
-        h5py.File(temporary, "w").close()
-        os.replace(temporary, path)
+    content = io.BytesIO()
+    h5py.File(content, "w").close()
+    atomic.write(path, lambda file: file.write(content.getvalue()))
 
 
 def _as_rows(name: str, value: Any) -> np.ndarray:
