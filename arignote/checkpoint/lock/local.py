@@ -49,8 +49,7 @@ class FileLock(Lock):
 
     def __init__(self, name: str | Path, path: Path):
         self._name, self._path = name, path
-        self._descriptor: int | None = None
-        self._lock()
+        self._descriptor: int | None = self._lock()
         _held.add(self)
 
     def check(self) -> None:
@@ -61,9 +60,9 @@ class FileLock(Lock):
             )
         if not self._path.parent.exists() or _is_at(self._descriptor, self._path):
             return
-        os.close(self._descriptor)  # somebody has deleted the file
-        self._descriptor = None
-        self._lock()
+        # Somebody has deleted the file. It is held until there is another, which may fail for a while.
+        deleted, self._descriptor = self._descriptor, self._lock()
+        os.close(deleted)
 
     def release(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -79,23 +78,29 @@ class FileLock(Lock):
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _lock(self) -> None:
-        while self._descriptor is None:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-            try:
-                locked = _try_to_lock(descriptor)
-                if not _is_at(descriptor, self._path):
-                    continue  # its owner has just released, and deleted, it
-                if not locked:
-                    content = plain_content(os.pread(descriptor, 10_000, 0))
-                    raise in_use(self._name, Owner.from_plain(content))
-                self._descriptor = descriptor
-            finally:
-                if self._descriptor is None:
-                    os.close(descriptor)
+    def _lock(self) -> int:
+        """Open and lock the file that is at the path, and write into it who has it."""
+        while (descriptor := self._try()) is None:
+            pass
         with suppress(OSError):  # a disk that is full
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, json.dumps(Owner.this_program().to_plain()).encode() + b"\n", 0)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(Owner.this_program().to_plain()).encode() + b"\n", 0)
+        return descriptor
+
+    def _try(self) -> int | None:
+        """Open and lock the file; return None if its owner has released, and deleted, it at this moment."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        is_held = False
+        try:
+            locked = _try_to_lock(descriptor)
+            is_there = _is_at(descriptor, self._path)
+            if is_there and not locked:
+                raise in_use(self._name, Owner.from_plain(plain_content(os.pread(descriptor, 10_000, 0))))
+            is_held = is_there
+        finally:
+            if not is_held:
+                os.close(descriptor)
+        return descriptor if is_held else None
 
 
 def _try_to_lock(descriptor: int) -> bool:

@@ -148,6 +148,23 @@ def test_a_deleted_file_is_made_again(tmp_path):
         held.check()  # the folder is gone, which is for the writer to find
 
 
+def test_a_folder_that_comes_back_is_locked_again(tmp_path):
+    (tmp_path / "runs").mkdir()
+    held = lock.acquire(tmp_path / "runs/mnist")
+    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/.mnist.lock").mkdir()  # so that no file of this name can be opened
+    for _ in range(2):
+        with pytest.raises(IsADirectoryError):
+            held.check()
+    (tmp_path / "runs/.mnist.lock").rmdir()
+    held.check()
+    with pytest.raises(lock.InUseError):
+        lock.acquire(tmp_path / "runs/mnist")
+    held.release()
+    assert os.listdir(tmp_path / "runs") == []
+
+
 def test_whoever_comes_after_the_file_was_deleted_has_the_lock(tmp_path):
     first = lock.acquire(tmp_path / "mnist")
     (tmp_path / ".mnist.lock").unlink()
