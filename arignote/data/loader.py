@@ -303,10 +303,10 @@ class Loader:
             new = Batch(self.network.prepare_features(X), self.network.check_labels(y))
         except ValueError as error:
             raise ValueError(f"the augmentation: {error}") from error
-        if not len(new.X) == len(new.y) == len(batch.X):
+        if not len(new.X) == len(new.y) > 0:
             raise ValueError(
-                f"the augmentation: got {len(new.X)} rows of features and {len(new.y)} labels; need {len(batch.X)} of "
-                "both, as it was given; try returning all rows"
+                f"the augmentation: got {len(new.X)} rows of features and {len(new.y)} labels; need as many of both, "
+                f"such as the {len(batch.X)} that it was given; try returning all rows"
             )
         return new
 

@@ -52,7 +52,7 @@ def kernels() -> ModuleType | None:
             RuntimeWarning,
             stacklevel=2,
         )
-    module.set_threads(threads())
+    module.set_threads(_default_threads())
     return module
 
 
@@ -106,14 +106,21 @@ def describe() -> str:
 
 
 n_threads = 0
+_of_this_thread = threading.local()
 
 
 def threads() -> int:
     """Return the number of threads that kernels use, by default the number of cores available to the process.
 
     The environment variable ``ARIGNOTE_THREADS``, or else ``OMP_NUM_THREADS``, sets another number, as does
-    :func:`set_threads`. A resumed run is bit-for-bit reproducible only with the number of threads that it started with.
+    :func:`set_threads`; :func:`using_threads` does so for one thread of the program. A resumed run is bit-for-bit
+    reproducible only with the number of threads that it started with.
     """
+    return getattr(_of_this_thread, "n_threads", 0) or _default_threads()
+
+
+def _default_threads() -> int:
+    """Return the number of threads of kernels where nothing else is said for the thread that calls them."""
     wanted = os.environ.get("ARIGNOTE_THREADS") or os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return n_threads or (int(wanted) if wanted.isdigit() else 0) or len(os.sched_getaffinity(0))
 
@@ -130,27 +137,35 @@ def set_threads(n: int) -> None:
     if n < 0:
         raise ValueError(f"got {n} threads; need 1 or more, or 0 for the default; try set_threads(0)")
     n_threads = n
-    if available() and (module := kernels()) is not None:
-        module.set_threads(threads())
+    if (module := kernels()) is not None:
+        module.set_threads(_default_threads())
 
 
 @contextmanager
 def using_threads(n: int) -> Iterator[None]:
-    """Context manager that sets the number of threads that kernels use."""
-    before = n_threads
-    set_threads(n)
+    """Context manager that sets the number of threads of the kernels that this thread of the program calls."""
+    before = getattr(_of_this_thread, "n_threads", 0)
+    _use_threads(n)
     try:
         yield
     finally:
-        set_threads(before)
+        _use_threads(before)
+
+
+def _use_threads(n: int) -> None:
+    _of_this_thread.n_threads = n
+    if (module := kernels()) is not None:
+        module.use_threads(n)
 
 
 def _after_fork() -> None:
     """Use one thread in a forked process: OpenMP would deadlock waiting for threads that were not copied."""
     global n_threads
     n_threads = 1
+    _of_this_thread.n_threads = 0
     if kernels.cache_info().currsize and (module := kernels()) is not None:
         module.set_threads(1)
+        module.use_threads(0)
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-/* The Python module `kernels`: one function per kernel, and `set_threads`. */
+/* The Python module `kernels`: one function per kernel, `set_threads`, and `use_threads`. */
 #define PY_SSIZE_T_CLEAN
 #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
 #include <Python.h>
@@ -19,6 +19,7 @@ static std::map<std::string, Kernel>& kernels() {
 Registration::Registration(const char* name, Kernel kernel) { kernels()[name] = kernel; }
 
 static int n_threads = 1;
+static thread_local int n_threads_here = 0; /* of the kernels that this thread calls, if it differs */
 
 static bool read_array(PyObject* object, Array* array) {
   PyArrayObject* found = reinterpret_cast<PyArrayObject*>(object);
@@ -50,7 +51,7 @@ static PyObject* call(PyObject* self, PyObject* const* objects, Py_ssize_t n_obj
   std::string problem;
   Py_BEGIN_ALLOW_THREADS;
   try {
-    omp_set_num_threads(n_threads); /* OpenMP stores this setting per calling thread */
+    omp_set_num_threads(n_threads_here ? n_threads_here : n_threads); /* OpenMP stores this setting per calling thread */
     kernel({arrays.data(), static_cast<int>(arrays.size()), numbers.data(), static_cast<int>(numbers.size())});
   } catch (const std::exception& error) {
     problem = error.what();
@@ -64,16 +65,22 @@ static PyObject* call(PyObject* self, PyObject* const* objects, Py_ssize_t n_obj
   Py_RETURN_NONE;
 }
 
-static PyObject* set_threads(PyObject*, PyObject* number) {
+static PyObject* set_number(int* target, PyObject* number) {
   long n = PyLong_AsLong(number);
   if (n == -1 && PyErr_Occurred()) return NULL;
-  n_threads = static_cast<int>(n);
+  *target = static_cast<int>(n);
   Py_RETURN_NONE;
 }
 
+static PyObject* set_threads(PyObject*, PyObject* number) { return set_number(&n_threads, number); }
+
+static PyObject* use_threads(PyObject*, PyObject* number) { return set_number(&n_threads_here, number); }
+
 }  // namespace arignote
 
-static PyMethodDef functions[] = {{"set_threads", arignote::set_threads, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+static PyMethodDef functions[] = {{"set_threads", arignote::set_threads, METH_O, NULL},
+                                  {"use_threads", arignote::use_threads, METH_O, NULL},
+                                  {NULL, NULL, 0, NULL}};
 static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "kernels", NULL, -1, functions};
 
 PyMODINIT_FUNC PyInit_kernels() {

@@ -1,11 +1,13 @@
 """Building the kernels, and the fallbacks if that is not possible."""
 
+import ctypes
 import os
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -154,6 +156,54 @@ def test_number_of_threads(monkeypatch):
     assert native.threads() == 1
     with pytest.raises(ValueError, match="got -1 threads"):
         native.set_threads(-1)
+
+
+def openmp_threads():
+    """Return how many threads of OpenMP the last kernel that this thread called could use."""
+    library = ctypes.CDLL("libgomp.so.1")
+    x = np.ones((4, 4), "f4")
+    native.kernels().softmax(np.empty_like(x), x)
+    return library.omp_get_max_threads()
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_threads_of_a_program_have_their_own_number_of_threads(first_out):
+    """Two of them overlap, and end in either order."""
+    default, found = openmp_threads(), {}
+    barrier, ended = threading.Barrier(2, timeout=60), [threading.Event(), threading.Event()]
+
+    def work(i, n):
+        found[i, "before"] = native.threads(), openmp_threads()
+        barrier.wait()
+        with native.using_threads(n):
+            barrier.wait()
+            found[i, "inside"] = native.threads(), openmp_threads()
+            if i != first_out:
+                ended[first_out].wait(60)
+                found[i, "alone"] = native.threads(), openmp_threads()
+        ended[i].set()
+        found[i, "after"] = native.threads(), openmp_threads()
+
+    workers = [threading.Thread(target=work, args=(i, default + 1 + i)) for i in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert found.pop((1 - first_out, "alone")) == (default + 2 - first_out,) * 2
+    for i in range(2):
+        assert found[i, "inside"] == (default + 1 + i,) * 2
+        assert found[i, "before"] == found[i, "after"] == (default, default)
+    assert (native.threads(), openmp_threads()) == (default, default)
+
+
+def test_an_error_inside_gives_the_number_of_threads_back():
+    default = native.threads()
+    with pytest.raises(ZeroDivisionError), native.using_threads(default + 3):
+        with native.using_threads(default + 4):
+            assert native.threads() == default + 4
+        assert native.threads() == default + 3
+        _ = 1 / 0
+    assert native.threads() == openmp_threads() == default
 
 
 def test_a_forked_process_computes_in_one_thread():

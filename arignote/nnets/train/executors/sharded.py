@@ -170,7 +170,8 @@ class ShardedExecutor:
         self._computer = ShardComputer(network, loader, n_shards, train_loss, losses)
         self._open = ExitStack()
         self._open.callback(loader.close)
-        self._open.enter_context(native.using_threads(threads))
+        if network is not None:  # there is something to compute
+            self._open.enter_context(native.using_threads(threads))
 
     def compile(self) -> None:
         _ = self._update
