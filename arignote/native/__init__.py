@@ -102,7 +102,7 @@ def describe() -> str:
     if not available():
         return "not available: computing in numpy"
     library = "oneDNN" if has("convolve") else "no oneDNN"
-    return f"compiled, {library}, {threads()} threads"
+    return f"compiled, {library}"
 
 
 n_threads = 0

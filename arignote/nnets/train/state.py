@@ -16,6 +16,8 @@ from arignote.checkpoint.state import RunState
 from arignote.data.dataset import Data
 from arignote.data.loader import Loader, evaluated
 from arignote.nnets.network import Network
+from arignote.nnets.train.environment import compare as compare_environments
+from arignote.nnets.train.environment import environment
 from arignote.nnets.train.executors.base import mean_losses
 from arignote.nnets.train.executors.local import LocalExecutor
 from arignote.nnets.updates import SGD
@@ -43,6 +45,7 @@ class Settings:
     order: str = "legacy"  # of the training rows; see `arignote.nnets.train.inputs`
     augmentation: str | None = None  # its name, or "none"; None in runs of earlier versions
     extra_metadata: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)  # of the last `fit`; empty in runs of earlier versions
 
     def check(self, network: Network) -> None:
         """Refuse settings that cannot be used, and bring the others into their plain form."""
@@ -198,6 +201,14 @@ class Trainer:
         trainer.callback_states = {name: dict(entries) for name, entries in state.callbacks.items()}
         trainer.data = {name: dict(found) for name, found in state.data.items()}
         return trainer
+
+    def note_environment(self) -> None:
+        """Remember versions, kernels and threads; say in the log where they differ from those before."""
+        settings, progress = self.settings, self.progress
+        found = environment(None if settings.shards == 1 else settings.shard_threads)
+        if progress.n_examples and not self.finished:
+            compare_environments(settings.environment, found)
+        settings.environment = found
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -357,10 +357,10 @@ def test_the_minibatch_that_diverged_is_named(blobs):
     marked = np.float32(X[130])  # in the third minibatch
 
     def explode(X, y, epoch, rng):
-        return (np.full_like(X, np.inf) if epoch == 1 and (marked == X).all(axis=1).any() else X), y
+        return (np.full_like(X, 3e38) if epoch == 1 and (marked == X).all(axis=1).any() else X), y
 
     with pytest.raises(DivergedError, match=r"the training loss became nan in epoch 2, after minibatch 3;"):
-        fit(X, y, definition=MLP, augmentation=explode)
+        fit(X, y, definition=[["FCLayer", {"n_units": 8, "activation": "relu"}], MLP[1]], augmentation=explode)
 
 
 def test_diverging_leaves_the_best_network(blobs):

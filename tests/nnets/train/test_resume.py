@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from arignote import native
 from arignote.data import files
 from arignote.data.readers import Data, DataWithHoldoutPartitions
 from arignote.image import augment
@@ -305,6 +306,42 @@ class Last(Callback):
 
     def on_epoch_end(self, classifier):
         self.params = classifier.network.get_values()
+
+
+def test_another_environment_is_said_once(blobs, caplog, monkeypatch):
+    stopped = fit(*blobs, callbacks=StopAfter(8))
+    state = stopped.__getstate__()
+    fit(*blobs, NNClassifier.from_state(state), callbacks=StopAfter(2))
+    assert "Resuming with" not in caplog.text
+    for name, value in (("numpy", "1.22.0"), ("threads", "64")):
+        state["run"]["settings"]["environment"][name] = value
+    elsewhere = fit(*blobs, NNClassifier.from_state(state), callbacks=StopAfter(2))
+    said = [record.getMessage() for record in caplog.records if "Resuming with" in record.getMessage()]
+    assert said == [
+        f"Resuming with threads {native.threads()} (before 64), numpy {np.__version__} (before 1.22.0): results may "
+        "differ in their last bits from those without an interruption."
+    ]
+    caplog.clear()
+    fit(*blobs, again(elsewhere))
+    assert "Resuming with" not in caplog.text
+
+
+def test_shards_depend_on_their_own_number_of_threads(blobs, caplog, monkeypatch):
+    stopped = fit(*blobs, shards=2, callbacks=StopAfter(8))
+    monkeypatch.setattr(native, "n_threads", native.threads() + 1)
+    fit(*blobs, again(stopped))
+    assert "Resuming with" not in caplog.text
+    stopped = fit(*blobs, callbacks=StopAfter(8))
+    monkeypatch.setattr(native, "n_threads", native.threads() + 1)
+    fit(*blobs, again(stopped))
+    assert "Resuming with threads" in caplog.text
+
+
+def test_a_run_whose_environment_was_not_noted_is_resumed_without_a_word(blobs, caplog):
+    state = fit(*blobs, callbacks=StopAfter(8)).__getstate__()
+    del state["run"]["settings"]["environment"]
+    fit(*blobs, NNClassifier.from_state(state))
+    assert "Resuming with" not in caplog.text
 
 
 @pytest.mark.parametrize("with_checkpoint", [False, True])

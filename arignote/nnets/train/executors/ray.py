@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from arignote import __version__, engine, native
+from arignote import native
 from arignote.data.dataset import Data
 from arignote.data.loader import BatchRef, Loader, evaluated, features_alone
 from arignote.nnets import activations
 from arignote.nnets.network import Network
+from arignote.nnets.train.environment import differences, environment
 from arignote.nnets.train.executors.base import chunks
 from arignote.nnets.train.executors.sharded import PartialSums, ShardComputer, ShardedExecutor, merge
 from arignote.nnets.train.interrupt import METADATA_SERVICE, SpotWatcher
@@ -163,18 +164,6 @@ def require_answer(address: str) -> None:
 def as_cluster(workers: "int | Cluster") -> Cluster:
     """Return the cluster of the argument `workers` of `fit`."""
     return workers if isinstance(workers, Cluster) else Cluster(workers)
-
-
-def environment() -> dict[str, str]:
-    """Return what has to be the same on all machines for results to be the same: versions, kernels, float type."""
-    described = engine.describe()
-    build = f", build {native.build.library_path().parent.name}" if native.available() else ""
-    found = {
-        "arignote": __version__,
-        "python": platform.python_version(),
-        "kernels": f"{native.describe()}{build}",
-    }
-    return found | {name: str(described[name]) for name in ("engine", "version", "numpy", "backend", "device", "float")}
 
 
 class Worker:
@@ -350,11 +339,10 @@ class RayExecutor(ShardedExecutor):
                 self._ready.append(actor)
 
     def _require_same_environment(self, found: Mapping[str, str]) -> None:
-        differing = [name for name, value in self._expected.items() if found[name] != value]
+        differing = differences(found, self._expected, "here")
         if differing:
-            said = ", ".join(f"{name} {found[name]} (here {self._expected[name]})" for name in differing)
             raise ClusterError(
-                f"got a worker on {found['host']} with {said}; need the same everywhere, or results would depend on "
+                f"got a worker on {found['host']} with {differing}; need the same everywhere, or results would depend on "
                 "the worker; try installing the same versions"
             )
 
