@@ -342,8 +342,8 @@ class RayExecutor(ShardedExecutor):
         differing = differences(found, self._expected, "here")
         if differing:
             raise ClusterError(
-                f"got a worker on {found['host']} with {differing}; need the same everywhere, or results would depend on "
-                "the worker; try installing the same versions"
+                f"got a worker on {found['host']} with {differing}; need the same everywhere, or results would depend "
+                "on the worker; try installing the same versions"
             )
 
     def _await_first(self) -> None:
