@@ -305,7 +305,7 @@ def test_a_damaged_image_is_named_before_training(digits, tmp_path, monkeypatch,
     bad.write_bytes(bad.read_bytes()[:-40])
     write(DIGITS | {"check": "all"}, "digits.json")
     assert train_digits() == 1
-    assert "training data: images/9/0009.png: got a damaged image" in capsys.readouterr().err
+    assert "training data: images/9/0009.png: got a file that cannot be read as an image" in capsys.readouterr().err
     assert not (tmp_path / "runs/digits_last.pkl.gz").exists()
 
 
@@ -469,7 +469,7 @@ def test_images_that_cannot_be_predicted_on_are_refused(trained, digits, tmp_pat
         ([three, "notes.txt"], "got no images in notes.txt; need image files"),
         ([three, digits / "images"], "among others; need them alone"),
         (["mixed"], "got images in mixed and in folders inside it; need one or the other; try mixed/*.png"),
-        ([three, "text.png"], "text.png: got a damaged image or none"),
+        ([three, "text.png"], "text.png: got a file that cannot be read as an image"),
     ):
         assert predict(trained, "--data", *words) == 1
         shown = capsys.readouterr()

@@ -67,6 +67,9 @@ WRONG = {
         lambda: build(["FCLayer", {"n_units": 10**12}], OUTPUT, n_in=5),
         r"FCLayer.*: got fc1.W of shape \(5, 1000000000000\), 40000.0 GB while it is drawn.*try fewer units",
     ),
+    "a masked array": (lambda: fit(np.ma.masked_less(X, 0.1)), r"a masked array with \d+ masked values; .*filled"),
+    "masked labels": (lambda: fit(labels=np.ma.masked_equal(y, 1)), "a masked array with .* masked values"),
+    "predicting masked rows": (lambda: build(FC, OUTPUT, n_in=4).predict(np.ma.masked_less(X, 0.1)), "masked values"),
     "NaN": (lambda: fit(np.full_like(X, np.nan)), "got nan in row 0.*try numpy.nan_to_num"),
     "a fraction in per cent": (lambda: fit(valid=20), "got valid=20; .*less than 1; try valid=0.5"),
     "validation data without labels": (lambda: fit(valid=X), r"an array of shape \(100, 4\); need a tuple \(X, y\)"),
@@ -114,6 +117,11 @@ def test_the_message_helps(wrong, quick):
     use, message = WRONG[wrong]
     with pytest.raises((ValueError, TypeError, OSError, RuntimeError, ArithmeticError, MemoryError), match=message):
         use()
+
+
+def test_an_array_without_masked_values_is_like_any_other(quick):
+    same = fit(np.ma.masked_less(X, -1)).network.get_values()
+    assert all((value == same[name]).all() for name, value in fit().network.get_values().items())
 
 
 def test_one_hook_need_not_be_in_a_list(quick):

@@ -1,18 +1,22 @@
 """The reader of folders of images."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
-from arignote.data.images import ImageReader, is_image
+from arignote.data.images import MAX_PIXELS, ImageReader, is_image
 from arignote.data.reader import ArrayReader
+
+logger = logging.getLogger(__name__)
 
 
 class ImageFolderReader(ImageReader):
     """Images in one folder per class; the name of the folder is the name of the class.
 
     Images are loaded on demand, as float32 in [0, 1] of shape (channels, rows, columns). Hidden files and folders,
-    whose names start with a dot, are ignored. Needs Pillow: ``pip install "arignote[images]"``.
+    whose names start with a dot, are ignored; links to files are followed. Needs Pillow:
+    ``pip install "arignote[images]"``.
 
     Parameters
     ----------
@@ -25,6 +29,8 @@ class ImageFolderReader(ImageReader):
         all must be.
     check : {"header", "all"}, optional
         What `verify` reads of each file: its header (the default), or all of it.
+    max_pixels : int, optional
+        Refuse an image of more pixels, rows times columns, before it is decoded: by default 2**26, about 8000 x 8000.
 
     Attributes
     ----------
@@ -61,6 +67,7 @@ class ImageFolderReader(ImageReader):
         size: int | tuple[int, int] | None = None,
         gray: bool | None = None,
         check: str = "header",
+        max_pixels: int = MAX_PIXELS,
     ):
         self.folder = Path(folder)
         found = class_folders(self.folder)
@@ -70,10 +77,19 @@ class ImageFolderReader(ImageReader):
         # Objects, so that each name is stored once.
         names = np.array(self.classes, dtype=object)
         self.labels = ArrayReader(np.repeat(names, [len(paths) for paths in found.values()]))
-        super().__init__([path for paths in found.values() for path in paths], size, gray, check)
+        super().__init__([path for paths in found.values() for path in paths], size, gray, check, max_pixels)
+        _tell_of_links(self.folder, self.paths)
 
     def __str__(self) -> str:
         return f"the images in {self.folder}"
+
+
+def _tell_of_links(folder: Path, paths: list[Path]) -> None:
+    """Say in the log if images are links to files that are elsewhere: they are read."""
+    inside = folder.resolve()
+    outside = [path for path in paths if path.is_symlink() and not path.resolve().is_relative_to(inside)]
+    if outside:
+        logger.info("%d of the images are links that lead out of %s, such as %s.", len(outside), folder, outside[0])
 
 
 def class_folders(folder: Path) -> dict[str, list[Path]]:

@@ -3,19 +3,20 @@
 import copy
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from arignote.data.formats.errors import naming
 from arignote.data.reader import Reader
 from arignote.util import checks
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+MAX_PIXELS = 2**26
 CHECKS = ("header", "all")
 SHOW_AFTER, SHOW_EVERY = 1.0, 3.0  # seconds
 
@@ -48,6 +49,9 @@ class ImageReader(Reader):
         all must be.
     check : {"header", "all"}, optional
         What `verify` reads of each file: its header (the default), or all of it.
+    max_pixels : int, optional
+        Refuse an image of more pixels, rows times columns, before it is decoded: by default 2**26, about 8000 x 8000. A
+        small file can hold a large image of one color.
 
     Attributes
     ----------
@@ -77,7 +81,9 @@ class ImageReader(Reader):
         size: int | tuple[int, int] | None = None,
         gray: bool | None = None,
         check: str = "header",
+        max_pixels: int = MAX_PIXELS,
     ):
+        self.max_pixels = checks.whole_number(max_pixels, "max_pixels")
         self.paths = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
         if not self.paths:
             raise ValueError("got no images; need at least one; try another path")
@@ -87,6 +93,7 @@ class ImageReader(Reader):
         self.gray, self.check = gray, checks.choice(check, CHECKS, "check")
         self.n_rows = len(self.paths)
         self._first = read_header(self.paths[0])
+        self._require_small(self._first, 0)
         is_gray = self._first.is_gray if gray is None else gray
         self.shape = (1 if is_gray else 3, *(self.size or self._first.size))
         self._adapted: dict[tuple[int, ...], ImageReader] = {}
@@ -156,12 +163,13 @@ class ImageReader(Reader):
 
     def _read(self, row: int) -> np.ndarray:
         """Return an image, of this reader's shape."""
-        header, pixels = read_image(self.paths[row], self.shape[0] == 1, self.shape[1:])
-        self._require_fitting(header, row)
-        return pixels
+        return read_image(
+            self.paths[row], self.shape[0] == 1, self.shape[1:], lambda header: self._require_fitting(header, row)
+        )
 
     def _require_fitting(self, header: Header, row: int) -> None:
         """Refuse an image of another size or color than the first, where `size` or `gray` does not say what to do."""
+        self._require_small(header, row)
         first, path = self._first, self.paths[row]
         if self.size is None and header.size != first.size:
             raise ValueError(
@@ -172,6 +180,14 @@ class ImageReader(Reader):
             raise ValueError(
                 f"{path}: got a color image in row {row}; need a gray one, like the first; "
                 "try gray=True to convert all images, or gray=False to load them with three channels"
+            )
+
+    def _require_small(self, header: Header, row: int) -> None:
+        rows, columns = header.size
+        if rows * columns > self.max_pixels:
+            raise ValueError(
+                f"{self.paths[row]}: got an image of {rows}x{columns} pixels in row {row}; need at most "
+                f"{self.max_pixels}, since it has to be decoded; try max_pixels={rows * columns}, or smaller images"
             )
 
     def __str__(self) -> str:
@@ -186,12 +202,12 @@ def is_image(path: Path) -> bool:
 def read_header(path: Path) -> Header:
     """Return what the header of an image file says, without decoding the image."""
     pillow = _pillow(path)
-    with _naming(path), pillow.open(path) as image:
+    with naming(path, "an image"), pillow.open(path) as image:
         return _header(image)
 
 
-def read_image(path: Path, gray: bool, size: tuple[int, ...]) -> tuple[Header, np.ndarray]:
-    """Return the header of an image file, and its pixels in [0, 1], float32 of shape (1 or 3, rows, columns).
+def read_image(path: Path, gray: bool, size: tuple[int, ...], check: Callable[[Header], None]) -> np.ndarray:
+    """Return the pixels of an image file, in [0, 1], float32 of shape (1 or 3, rows, columns).
 
     Parameters
     ----------
@@ -200,24 +216,27 @@ def read_image(path: Path, gray: bool, size: tuple[int, ...]) -> tuple[Header, n
         One channel instead of three.
     size : pair of int
         The rows and columns to resize to.
+    check : callable
+        Is given the header before the image is decoded, and raises an error that names the file if it is refused.
     """
     pillow = _pillow(path)
-    with _naming(path), pillow.open(path) as image:
+    with naming(path, "an image"), pillow.open(path) as image:
         header, is_deep = _header(image), image.mode in DEEP_MODES
+        check(header)
         image.load()
         if not is_deep:
             image = image.convert("L" if gray else "RGB")
     if is_deep:
         image = pillow.fromarray(_in_unit_range(image, path))
-    with _naming(path):
+    with naming(path, "an image"):
         if header.size != tuple(size):
             image = image.resize(tuple(size)[::-1], pillow.Resampling.BILINEAR)
         pixels = np.asarray(image, np.float32)
     if not is_deep:
         pixels = pixels / np.float32(255)
     if pixels.ndim == 3:
-        return header, pixels.transpose(2, 0, 1)
-    return header, np.broadcast_to(pixels, (1 if gray else 3, *pixels.shape))
+        return pixels.transpose(2, 0, 1)
+    return np.broadcast_to(pixels, (1 if gray else 3, *pixels.shape))
 
 
 def _header(image: Any) -> Header:
@@ -234,18 +253,6 @@ def _in_unit_range(image: Any, path: Path) -> np.ndarray:
             "[0, 1]; try scaling the images, and saving them with 8 or 16 bits"
         )
     return pixels / np.float32(largest)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Raise ValueError with the name of the file for any error inside the ``with`` block."""
-    try:
-        yield
-    except Exception as error:  # the decoders of damaged files raise errors of many kinds
-        what = str(error) or type(error).__name__
-        raise ValueError(
-            f"{path}: got a damaged image or none ({what}); need an intact one; try replacing or removing the file"
-        ) from error
 
 
 def _pillow(path: Path) -> Any:

@@ -205,6 +205,7 @@ class ArrayReader(Reader):
 
     def __init__(self, array: Any, columns: Sequence[str] | None = None):
         self.column_names = frames.column_names(array) if columns is None else list(columns)
+        refuse_masked(array)
         if not isinstance(array, np.ndarray):  # keeps a memmap what it is
             array = rectangular(frames.as_features(array))
         if self.column_names is not None and array.shape[1:] != (len(self.column_names),):
@@ -242,8 +243,19 @@ class ArrayReader(Reader):
         return f"the file {self.array.filename}" if isinstance(self.array, np.memmap) else "the array"
 
 
+def refuse_masked(rows: Any) -> None:
+    """Refuse an array of which some values are masked, since what is behind the mask would be used."""
+    n_masked = int(np.ma.getmaskarray(rows).sum()) if isinstance(rows, np.ma.MaskedArray) else 0
+    if n_masked:
+        raise ValueError(
+            f"got a masked array with {n_masked} masked values; need values everywhere; try X.filled(0), or leaving "
+            "these rows out"
+        )
+
+
 def rectangular(rows: Any) -> np.ndarray:
-    """Return an array of rows that need not be one yet; refuse rows of different sizes."""
+    """Return an array of rows that need not be one yet; refuse rows of different sizes, and masked ones."""
+    refuse_masked(rows)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # what numpy 1 warns of, numpy 2 refuses

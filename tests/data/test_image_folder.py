@@ -37,6 +37,22 @@ def test_sizes_and_gray(tmp_path):
     assert np.allclose(gray.take(np.array([3]))[0, 0], expected)
 
 
+def test_links_that_lead_elsewhere_are_followed_and_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for name in ("mine/cats", "mine/dogs", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("L", (4, 4), 200).save(tmp_path / name / "1.png")
+    (tmp_path / "mine/dogs/2.png").symlink_to("1.png")
+    assert ImageFolderReader(tmp_path / "mine").n_rows == 3
+    assert "link" not in caplog.text
+    (tmp_path / "mine/dogs/3.png").symlink_to(tmp_path / "elsewhere/1.png")
+    images = ImageFolderReader(tmp_path / "mine")
+    assert images.n_rows == 4 and images.take([3]).shape == (1, 1, 4, 4)
+    assert (
+        f"1 of the images are links that lead out of {tmp_path}/mine, such as {tmp_path}/mine/dogs/3.png" in caplog.text
+    )
+
+
 def test_gray_images_stay_gray_and_hidden_files_are_ignored(tmp_path):
     X, y = write_digits(tmp_path, 100)
     (tmp_path / "3/._0003.png").write_bytes(b"what macOS puts there")
@@ -51,7 +67,7 @@ def test_gray_images_stay_gray_and_hidden_files_are_ignored(tmp_path):
     assert reader.classes == list("0123456789")
     last = reader.paths[-1]
     last.write_bytes(last.read_bytes()[:-40])
-    with pytest.raises(ValueError, match=f"{last.name}: got a damaged image"):
+    with pytest.raises(ValueError, match=f"{last.name}: got a file that cannot be read as an image"):
         reader.verify()
 
 
@@ -74,5 +90,5 @@ def test_invalid_folders_and_images(tmp_path):
     with pytest.raises(ValueError, match=r"9.png: got an image of 7x7 pixels in row \d+; need 6x5, like the first"):
         list(ImageFolderReader(tmp_path).iter_epoch(20))
     (tmp_path / "light/9.png").write_bytes(b"not an image")
-    with pytest.raises(ValueError, match="9.png: got a damaged image"):
+    with pytest.raises(ValueError, match="9.png: got a file that cannot be read as an image"):
         list(ImageFolderReader(tmp_path).iter_epoch(20))

@@ -1,5 +1,6 @@
 """Files of named arrays in common formats: .npz (numpy) and .safetensors (Hugging Face)."""
 
+import math
 import zipfile
 from collections.abc import Callable, Mapping
 from importlib import util
@@ -9,6 +10,15 @@ from typing import Any
 import numpy as np
 
 from arignote.data import atomic, storage
+from arignote.data.formats.errors import naming
+from arignote.data.formats.packed import UNPACKED_BYTES, UNPACKED_RATIO
+from arignote.util.checks import brief
+
+SAFETENSORS_TYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
+_READ_HEADER_2 = np.lib.format.read_array_header_2_0
 
 
 def is_supported(name: str | Path) -> bool:
@@ -52,13 +62,8 @@ def read(name: str | Path) -> dict[str, np.ndarray]:
     _, read_from = _format(name)
     if not Path(name).is_file():
         raise storage.missing(name)
-    try:
+    with naming(name, Path(name).suffix[1:]):
         return read_from(name)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        kind = Path(name).suffix[1:]
-        raise ValueError(
-            f"{name}: got a file that cannot be read as {kind} ({error}); need an intact one; try another copy"
-        ) from error
 
 
 def _format(name: str | Path) -> tuple[Callable, Callable]:
@@ -75,8 +80,34 @@ def _write_npz(file: Any, values: Mapping[str, np.ndarray]) -> None:
 
 
 def _read_npz(name: str | Path) -> dict[str, np.ndarray]:
-    with open(name, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+    limit = UNPACKED_BYTES + UNPACKED_RATIO * Path(name).stat().st_size
+    with zipfile.ZipFile(name) as archive:
+        entries = archive.infolist()
+        total = sum(entry.file_size for entry in entries)
+        if total > limit:
+            raise ValueError(
+                f"{name}: got arrays that unpack to {total} bytes; need at most {limit} in a file of this size; "
+                "try numpy.savez, which does not compress them"
+            )
+        return {entry.filename.removesuffix(".npy"): _read_entry(archive, entry) for entry in entries}
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    """Return an array of a .npz file, whose header must fit the size of the entry before memory is taken for it."""
+    try:
+        with archive.open(entry) as file:
+            version = np.lib.format.read_magic(file)
+            read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else _READ_HEADER_2
+            shape, fortran, dtype = read_header(file)
+            if dtype.hasobject:
+                raise ValueError("got objects, which need a pickle (allow_pickle)")
+            n_bytes = entry.file_size - file.tell()
+            if math.prod(shape) * dtype.itemsize != n_bytes or min(shape, default=0) < 0:
+                raise ValueError(f"got {n_bytes} bytes of data for the shape {brief(shape)} and the type {dtype}")
+            data = bytearray(file.read())
+    except Exception as error:
+        raise ValueError(f"{entry.filename[:100]!r}: {error!s:.300}") from error
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _safetensors() -> Any:
@@ -92,11 +123,15 @@ def _write_safetensors(file: Any, values: Mapping[str, np.ndarray]) -> None:
 
 
 def _read_safetensors(name: str | Path) -> dict[str, np.ndarray]:
-    library = _safetensors()
-    try:
-        return library.numpy.load_file(name)
-    except library.SafetensorError as error:
-        raise ValueError(error) from error
+    found = {}
+    for key, entry in _safetensors().deserialize(Path(name).read_bytes()):
+        kind = entry["dtype"]
+        if kind not in SAFETENSORS_TYPES:
+            raise ValueError(f"got {key[:100]!r} in {kind}; need one of {', '.join(SAFETENSORS_TYPES)}")
+        array = np.frombuffer(entry["data"], SAFETENSORS_TYPES[kind]).reshape(entry["shape"])
+        # bfloat16 is the upper half of float32, which it is read as.
+        found[key] = (array.astype("<u4") << 16).view("<f4") if kind == "BF16" else array
+    return found
 
 
 FORMATS: dict[str, tuple[Callable, Callable]] = {

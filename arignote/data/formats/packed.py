@@ -20,18 +20,20 @@ class CheckpointError(ValueError):
     """A checkpoint or a pickle cannot be read; nothing in it was run."""
 
 
-def read_bytes(name: str | Path, max_bytes: int | None = None) -> bytes:
-    """Return the content of a file, unpacked if it is packed, up to a limit."""
-    with unpacked(name, max_bytes) as (file, _):
+def read_bytes(name: str | Path, max_bytes: int | None = None, least: int = UNPACKED_BYTES) -> bytes:
+    """Return the content of a file, unpacked if it is packed, up to a limit; see `unpacked`."""
+    with unpacked(name, max_bytes, least) as (file, _):
         return file.read()
 
 
 @contextmanager
-def unpacked(name: str | Path, max_bytes: int | None = None) -> Iterator[tuple[BinaryIO, int]]:
+def unpacked(
+    name: str | Path, max_bytes: int | None = None, least: int = UNPACKED_BYTES
+) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file, to be unpacked while it is read if it is packed, up to a limit.
 
-    The limit, which comes with the file, is `max_bytes`; or 64 MiB and a multiple of the file's size. What is made of
-    the content should not take more memory either.
+    The limit, which comes with the file, is `max_bytes`; or `least`, 64 MiB, and a multiple of the file's size. What is
+    made of the content should not take more memory either.
 
     Raises
     ------
@@ -42,14 +44,14 @@ def unpacked(name: str | Path, max_bytes: int | None = None) -> Iterator[tuple[B
     if content[:2] != b"\x1f\x8b":
         yield io.BytesIO(content), default_limit(len(content)) if max_bytes is None else max_bytes
         return
-    limit = UNPACKED_BYTES + UNPACKED_RATIO * len(content) if max_bytes is None else max_bytes
+    limit = least + UNPACKED_RATIO * len(content) if max_bytes is None else max_bytes
     try:
         with gzip.open(io.BytesIO(content)) as packed, io.BufferedReader(_Limited(packed, limit), 2**16) as file:
             yield file, limit
     except _TooLargeError as error:
         raise CheckpointError(
             f"{name}: got a file of {len(content)} bytes that unpacks to more than {limit}; need a smaller one; "
-            "try max_bytes=... if you trust its author"
+            "try max_bytes=... if you trust its author, or unpacking it"
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise CheckpointError(f"{name}: got a damaged gzip file ({error}); need a whole one; try a copy") from error

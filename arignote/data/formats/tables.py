@@ -1,16 +1,18 @@
 """Tables in text files: CSV."""
 
 import csv
-import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from arignote.data.formats.errors import naming
 from arignote.data.formats.packed import read_bytes
 
+# A compressed table may unpack to this much, and to a multiple of its size; as numbers it takes four times as much.
+TEXT_BYTES = 16 * 2**20
 LABEL_NAMES = ("label", "labels", "target", "class", "y")
 
 
@@ -31,7 +33,9 @@ class LabelledTable:
     labels: np.ndarray
 
 
-def read_csv(name: str | Path, label: str | int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_csv(
+    name: str | Path, label: str | int | None = None, max_bytes: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Read features and labels from a table, separated by commas.
 
     Parameters
@@ -41,6 +45,8 @@ def read_csv(name: str | Path, label: str | int | None = None) -> tuple[np.ndarr
     label : str or int, optional
         Name or number of the column of labels. By default the column named "label", "labels", "target", "class" or
         "y", else the last one.
+    max_bytes : int, optional
+        Refuse a compressed file that unpacks to more. By default 16 MiB and a hundred times its size.
 
     Returns
     -------
@@ -52,14 +58,21 @@ def read_csv(name: str | Path, label: str | int | None = None) -> tuple[np.ndarr
     ValueError
         If there is no such column, or a feature is not a number.
     """
-    table = read_labelled_table(name, label)
+    table = read_labelled_table(name, label, max_bytes)
     return table.features, table.labels
 
 
-def read_labelled_table(name: str | Path, label: str | int | None = None) -> LabelledTable:
+def read_labelled_table(
+    name: str | Path, label: str | int | None = None, max_bytes: int | None = None
+) -> LabelledTable:
     """Read features with their names, and labels; see `read_csv`."""
-    header, text = _header_and_rows(name)
-    n_columns = len(next(csv.reader(io.StringIO(text))))
+    with naming(name, "CSV"):
+        return _labelled_table(name, label, max_bytes)
+
+
+def _labelled_table(name: str | Path, label: str | int | None, max_bytes: int | None) -> LabelledTable:
+    header, text = _header_and_rows(name, max_bytes)
+    n_columns = len(next(csv.reader(_lines(text))))
     if n_columns < 2:
         raise ValueError(
             f"{name}: got one column; need features and labels, separated by commas; try another separator"
@@ -68,12 +81,12 @@ def read_labelled_table(name: str | Path, label: str | int | None = None) -> Lab
         warnings.warn(
             f"{name}: got a column without a name, which is used as a feature; pandas writes the row numbers there, "
             "which can give away the labels; try frame.to_csv(..., index=False)",
-            stacklevel=2,
+            stacklevel=3,
         )
     column = _label_column(header or [], n_columns, label, name)
     others = [i for i in range(n_columns) if i != column]
     features = _numbers(text, others, header, name).astype(np.float32)
-    fields = np.loadtxt(io.StringIO(text), str, delimiter=",", quotechar='"', usecols=column, ndmin=1, comments=None)
+    fields = np.loadtxt(_lines(text), str, delimiter=",", quotechar='"', usecols=column, ndmin=1, comments=None)
     labels = np.char.strip(fields)
     for row, field in enumerate(labels.tolist()):
         if field.lower() in ("", "nan"):
@@ -91,17 +104,24 @@ def read_table(name: str | Path) -> tuple[list[str] | None, np.ndarray]:
     ValueError
         If a field is not a number.
     """
-    header, text = _header_and_rows(name)
-    return header, _numbers(text, range(len(next(csv.reader(io.StringIO(text))))), header, name)
+    with naming(name, "CSV"):
+        header, text = _header_and_rows(name)
+        return header, _numbers(text, range(len(next(csv.reader(_lines(text))))), header, name)
 
 
-def _header_and_rows(name: str | Path) -> tuple[list[str] | None, str]:
+def _header_and_rows(name: str | Path, max_bytes: int | None = None) -> tuple[list[str] | None, str]:
     """Return the names of the columns, if the first line has them, and the lines of the rows.
 
     Names are text, but for 0, 1, 2, ..., as pandas numbers columns. Where there are such numbers, the line has names if
     it has text where the second line has a number, or text that stands in its column nowhere else.
     """
-    text = read_bytes(name).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+    text = (
+        read_bytes(name, max_bytes, TEXT_BYTES)
+        .decode("utf-8-sig")
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .lstrip("\n")
+    )
     first, second = _first_rows(text, name)
     numbers = [field for field in first if _is_number(field)]
     if numbers and (len(numbers) == len(first) or numbers != [str(i) for i in range(len(numbers))]):
@@ -110,17 +130,26 @@ def _header_and_rows(name: str | Path) -> tuple[list[str] | None, str]:
         not _is_number(one) and (_is_number(other) or _is_alone(i, text))
         for i, (one, other) in enumerate(zip(first, second, strict=False))
     )
-    return (first, text.split("\n", 1)[1]) if is_header else (None, text)
+    return (first, text.partition("\n")[2]) if is_header else (None, text)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Iterate over the lines of a text. A StringIO would take four times the memory of the text."""
+    start = 0
+    while start < len(text):
+        stop = text.find("\n", start) + 1 or len(text)
+        yield text[start:stop]
+        start = stop
 
 
 def _is_alone(column: int, text: str) -> bool:
     """Return True if the first field of a column stands in it nowhere else."""
-    first, *others = (row[column].strip() for row in csv.reader(io.StringIO(text)) if len(row) > column)
+    first, *others = (row[column].strip() for row in csv.reader(_lines(text)) if len(row) > column)
     return first not in others
 
 
 def _first_rows(text: str, name: str | Path) -> tuple[list[str], list[str]]:
-    rows = csv.reader(io.StringIO(text))
+    rows = csv.reader(_lines(text))
     first, second = ([field.strip() for field in next(rows, [])] for _ in range(2))
     if not first or (not second and not any(map(_is_number, first))):
         raise ValueError(f"{name}: got a table without rows; need at least one; try another file")
@@ -130,9 +159,9 @@ def _first_rows(text: str, name: str | Path) -> tuple[list[str], list[str]]:
 def _numbers(text: str, columns: Sequence[int], header: list[str] | None, name: str | Path) -> np.ndarray:
     """Return columns of numbers, float64 of two axes."""
     try:
-        return np.loadtxt(io.StringIO(text), delimiter=",", quotechar='"', usecols=columns, ndmin=2, comments=None)
+        return np.loadtxt(_lines(text), delimiter=",", quotechar='"', usecols=columns, ndmin=2, comments=None)
     except ValueError as error:
-        for row, fields in enumerate(csv.reader(io.StringIO(text))):
+        for row, fields in enumerate(csv.reader(_lines(text))):
             for i in columns if fields else ():
                 if i >= len(fields) or not _is_number(fields[i]):
                     got = repr(fields[i]) if i < len(fields) else "no field"

@@ -77,4 +77,6 @@ def load(source: BinaryIO, classes: Iterable[str], max_bytes: int) -> Any:
     except (PickleError, OSError, EOFError, zlib.error):  # the last three are errors of the file
         raise
     except Exception as error:  # a damaged pickle can fail in any way
-        raise PickleError(f"got a damaged pickle ({type(error).__name__}: {error!s:.200})") from error
+        raise PickleError(
+            f"got a damaged pickle ({type(error).__name__}: {error!s:.200}); need an intact one"
+        ) from error

@@ -50,7 +50,9 @@ class Array:
         for n in shape:  # Python integers do not overflow
             n_bytes *= n
         if n_bytes != len(data):
-            raise PickleError(f"got {len(data)} bytes of data for an array of shape {shape} and dtype {made.str}")
+            raise PickleError(
+                f"got {len(data)} bytes of data for an array of shape {shape} and dtype {made.str}; need {n_bytes}"
+            )
         array = np.frombuffer(data, made).reshape(shape, order="F" if fortran else "C")
         if isinstance(data, bytes):
             budget.spend(n_bytes)
