@@ -12,7 +12,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from importlib import util
 from typing import Any
 
@@ -24,6 +24,7 @@ from arignote.data.loader import BatchRef, Loader, evaluated, features_alone
 from arignote.nnets import activations
 from arignote.nnets.network import Network
 from arignote.nnets.train.environment import differences, environment
+from arignote.nnets.train.executors import ray_access
 from arignote.nnets.train.executors.base import chunks
 from arignote.nnets.train.executors.sharded import PartialSums, ShardComputer, ShardedExecutor, merge
 from arignote.nnets.train.interrupt import METADATA_SERVICE, SpotWatcher
@@ -49,7 +50,7 @@ class Cluster:
         Number of workers. Training continues with fewer while others are being started or replaced.
     address : str, optional
         Of a cluster that runs already: ``"auto"`` for that of this machine, ``"10.0.0.5:6379"`` for another. By default
-        a cluster of this machine alone is started, and ended with the program.
+        a cluster of this machine alone is started, which no other machine can reach, and ended with the program.
     threads : int, optional
         Threads that each worker computes in, by default 1. A resumed run must use the same number.
     timeout : float, optional
@@ -131,6 +132,10 @@ class Cluster:
         """
         if util.find_spec("ray") is None:
             raise ImportError("got workers, but no package ray; need it for them; try: pip install 'arignote[ray]'")
+        with ray_access.on_loopback() if self.address is None else nullcontext():
+            self._connect()
+
+    def _connect(self) -> None:
         import ray
 
         if ray.is_initialized():
@@ -146,6 +151,11 @@ class Cluster:
             given = {name: value for name, value in given.items() if name != "include_dashboard"}
             given["address"] = self.address
         try:
+            if (token := ray_access.token_path()) is not None and util.find_spec("ray._private.authentication"):
+                if self.address is None:
+                    ray_access.make_token(token)
+                if token.exists():
+                    ray_access.protect_token(token)
             if self.address not in (None, "auto", "local"):
                 require_answer(str(self.address))  # Ray would try for minutes
             ray.init(**given)
