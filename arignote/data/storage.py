@@ -3,6 +3,8 @@
 fsspec is optional: ``pip install arignote[s3]`` installs it with its S3 backend.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,21 @@ from arignote.data import atomic
 
 # These make single writes atomic. On other file systems, files are written under a temporary name and renamed.
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"})
+# A request that is not answered is given up after these seconds; s3fs repeats it, as it does after a failure.
+S3_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}
 # Of these it is known that of several programs that create a file, only one succeeds.
 EXCLUSIVE = frozenset({"s3", "s3a", "memory"})
+
+
+@contextmanager
+def _reaching(name: str | Path) -> Iterator[None]:
+    """Raise OSError for any error of a store inside the ``with`` block: each library has its own."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{name}: {type(error).__name__}: {error}") from error
 
 
 def is_remote(name: str | Path) -> bool:
@@ -51,7 +66,8 @@ def read(name: str | Path) -> bytes:
     try:
         if is_remote(name):
             filesystem, path = _open(name)
-            return filesystem.cat_file(path)
+            with _reaching(name):
+                return filesystem.cat_file(path)
         return Path(name).read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise missing(name) from error
@@ -66,12 +82,16 @@ def exists(name: str | Path) -> bool:
     """Return True if a file exists."""
     if is_remote(name):
         filesystem, path = _open(name)
-        return filesystem.exists(path)
+        with _reaching(name):
+            return filesystem.exists(path)
     return Path(name).is_file()
 
 
 def write(name: str | Path, content: bytes, keep_as: str | Path | None = None) -> None:
     """Write a file atomically.
+
+    At an address, it is uploaded under a temporary name, ``NAME.tmp``, and takes the place of an earlier file only when
+    all of it has arrived.
 
     Parameters
     ----------
@@ -81,11 +101,19 @@ def write(name: str | Path, content: bytes, keep_as: str | Path | None = None) -
         Keep an existing file under this name.
     """
     if is_remote(name):
-        _write_remote(name, content, keep_as)
+        with _reaching(name):
+            _write_remote(name, content, keep_as)
     else:
         if keep_as is not None and Path(name).exists():
             atomic.keep(name, keep_as)
         atomic.write(name, lambda file: file.write(content))
+
+
+def put(name: str | Path, content: bytes) -> None:
+    """Write a file in one request: at an address where nothing is lost if it does not arrive as a whole."""
+    filesystem, path = _open(name)
+    with _reaching(name):
+        filesystem.pipe_file(path, content)
 
 
 def create(name: str, content: bytes) -> bool:
@@ -125,7 +153,8 @@ def delete(name: str | Path) -> None:
         Path(name).unlink()
         return
     filesystem, path = _open(name)
-    filesystem.rm_file(path)
+    with _reaching(name):
+        filesystem.rm_file(path)
 
 
 def require_writable(name: str | Path) -> None:
@@ -135,9 +164,12 @@ def require_writable(name: str | Path) -> None:
     """
     if is_remote(name):
         filesystem, path = _open(name)
-        probe = f"{path}.writable"
-        filesystem.pipe_file(probe, b"")
-        filesystem.rm_file(probe)
+        with _reaching(name):
+            if filesystem.exists(f"{path}.tmp"):
+                filesystem.rm_file(f"{path}.tmp")
+            probe = f"{path}.writable"
+            filesystem.pipe_file(probe, b"")
+            filesystem.rm_file(probe)
         return
     atomic.require_writable(name)
 
@@ -154,17 +186,30 @@ def _open(name: str | Path) -> tuple[Any, str]:
         raise ImportError(
             f"got the URL {str(name)!r}; need fsspec to access it; try: pip install 'arignote[s3]'"
         ) from error
-    filesystem, path = fsspec.core.url_to_fs(str(name))
+    filesystem, path = fsspec.core.url_to_fs(str(name), **_options(_scheme(name), fsspec.config.conf))
     filesystem.invalidate_cache()  # other processes may have written since
     return filesystem, path
 
 
+def _options(scheme: str, configured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a file system: short timeouts of S3, unless fsspec is configured otherwise."""
+    if scheme not in ("s3", "s3a") or "config_kwargs" in {**configured.get("s3", {}), **configured.get(scheme, {})}:
+        return {}
+    return {"config_kwargs": dict(S3_TIMEOUTS)}
+
+
 def _write_remote(name: str | Path, content: bytes, keep_as: str | Path | None) -> None:
     filesystem, path = _open(name)
+    temporary = f"{path}.tmp"
+    filesystem.pipe_file(temporary, content)
+    filesystem.invalidate_cache()
+    arrived = filesystem.info(temporary)["size"]
+    if arrived != len(content):
+        raise OSError(f"got {arrived} bytes at {name}.tmp after an upload of {len(content)}; need all of them")
     if keep_as is not None and filesystem.exists(path):
         filesystem.copy(path, _open(keep_as)[1])
-    if _scheme(name) in OBJECT_STORES:
-        filesystem.pipe_file(path, content)
+    if _scheme(name) in OBJECT_STORES:  # a copy is atomic there
+        filesystem.copy(temporary, path)
+        filesystem.rm_file(temporary)
     else:
-        filesystem.pipe_file(f"{path}.tmp", content)
-        filesystem.mv(f"{path}.tmp", path)
+        filesystem.mv(temporary, path)

@@ -1,9 +1,9 @@
 """The checkpoints of a run: which files there are, when they are written, and the thread that writes them."""
 
 import logging
+import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +15,11 @@ from arignote.data import storage
 from arignote.util import checks
 
 logger = logging.getLogger(__name__)
+
+Snapshot = tuple[dict[str, Any], bytes]
+PATIENCE = 2.0  # seconds that training waits for the checkpoint before
+LONGEST_WAIT = 300.0  # seconds that the end of training waits for the last one
+MOST_WAITING = 4  # snapshots of epochs
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,10 @@ def as_checkpoint(given: str | Path | Checkpoint, **details: Any) -> Checkpoint:
 class CheckpointWriter:
     """Writes the checkpoints of one run: ``NAME_last``, ``NAME_best_model``, ``NAME_epoch3``, each .pkl.gz.
 
-    `write` takes a snapshot of the state; a thread packs it and writes it while training continues. A file that cannot
-    be written is reported, and tried again before the next one.
+    `write` takes a snapshot of the state; a thread packs it and writes it while training continues. Training waits for
+    a moment if the one before is still being written, and no longer: where a store is slow, or does not answer, the
+    newest snapshot of each kind is kept until it does. A file that cannot be written is reported, and tried again with
+    the next one.
 
     The name is locked until `finish`, or until the end of a ``with`` block. If another program has taken it over in
     spite of that, nothing more is written: `write` and `finish` raise InUseError.
@@ -112,9 +119,11 @@ class CheckpointWriter:
         self.name = name
         self.metadata: dict[str, Any] = {}
         self._seconds, self._batches = seconds, batches
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="arignote-checkpoint")
-        self._writing: Future | None = None
-        self._unwritten: dict[str, tuple[dict[str, Any], bytes]] = {}
+        self._thread: threading.Thread | None = None
+        self._guard = threading.Lock()
+        self._is_writing = self._is_late = False
+        self._unwritten: dict[str, Snapshot] = {}
+        self._failure: BaseException | None = None
         self._at, self._batches_since = time.monotonic(), 0
         try:
             self._lock = self._take_place()
@@ -174,20 +183,48 @@ class CheckpointWriter:
         if kind == "last":
             self._at, self._batches_since = time.monotonic(), 0
         taken = checkpoint_format.take_state(model, self.metadata)
-        if self._writing is not None:
-            self._writing.result()  # one at a time
-        self._writing = self._executor.submit(self._write, kind, taken)
+        self._wait(0 if self._is_late else PATIENCE)
+        self._raise_failure()
+        with self._guard:
+            self._unwritten[kind] = taken
+            self._give_up_oldest()
+            if self._is_writing:
+                return  # its thread comes to this one, too
+            self._is_writing, self._is_late = True, False
+            self._thread = threading.Thread(target=self._write_all, name="arignote-checkpoint", daemon=True)
+            self._thread.start()
 
     def finish(self) -> None:
         """Wait until everything is written, and leave the name to others. More than one call does no harm."""
-        self._executor.shutdown()
+        if self._thread is not None:
+            self._thread.join(LONGEST_WAIT)
+        with self._guard:
+            unwritten, self._unwritten = list(self._unwritten), {}
         self._lock.release()
-        if self._unwritten:
-            logger.error("Not written: %s. Earlier files of these names are unchanged.", ", ".join(self._unwritten))
-            self._unwritten.clear()
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        if unwritten:
+            logger.error("Not written: %s. Earlier files of these names are unchanged.", ", ".join(unwritten))
+        self._thread = None
+        self._raise_failure()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until the snapshot before is written, or so long."""
+        if self._thread is not None and self._is_writing:
+            self._thread.join(seconds)
+            if self._thread.is_alive() and not self._is_late:
+                self._is_late = True
+                logger.warning("Checkpoint %s takes long to be written. Training continues.", self.name)
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _give_up_oldest(self) -> None:
+        """Keep few snapshots that wait: of the two that are needed to resume, and of the last epochs."""
+        epochs = [kind for kind in self._unwritten if kind.startswith("epoch")]
+        for kind in epochs[:-MOST_WAITING]:
+            del self._unwritten[kind]
+            logger.error("Checkpoint %s of %s is given up, since it could not be written so far.", self.name, kind)
 
     def _take_place(self) -> lock.Lock:
         """Lock the name, and make sure that files can be written."""
@@ -199,15 +236,39 @@ class CheckpointWriter:
             undo.pop_all()
         return held
 
-    def _write(self, kind: str, taken: tuple[dict[str, Any], bytes]) -> None:
-        self._unwritten[kind] = taken
-        for pending in list(self._unwritten):
-            path = checkpoint_format.checkpoint_path(self.name, pending)
-            try:
-                self._lock.check()
-                checkpoint_format.write_content(path, checkpoint_format.checkpoint_content(*self._unwritten[pending]))
-                del self._unwritten[pending]
-            except lock.InUseError:
-                raise
-            except Exception as error:  # a disk or a network can fail in many ways
-                logger.error("Checkpoint %s could not be written (%s). Training continues.", path, error)
+    # -- in the thread -----------------------------------------------------------------------------------------------
+
+    def _write_all(self) -> None:
+        """Write all snapshots that wait, each once, and those that come meanwhile."""
+        tried: dict[str, Snapshot] = {}
+        try:
+            while (kind := self._next(tried)) is not None:
+                self._write(kind, tried[kind])
+        except BaseException as error:
+            self._failure = error
+            with self._guard:
+                self._is_writing = False
+
+    def _next(self, tried: dict[str, Snapshot]) -> str | None:
+        """Return the kind of a snapshot that was not tried, which is noted, or None if there is none."""
+        with self._guard:
+            for kind, taken in self._unwritten.items():
+                if tried.get(kind) is not taken:
+                    tried[kind] = taken
+                    return kind
+            self._is_writing = False
+            return None
+
+    def _write(self, kind: str, taken: Snapshot) -> None:
+        path = checkpoint_format.checkpoint_path(self.name, kind)
+        try:
+            self._lock.check()
+            checkpoint_format.write_content(path, checkpoint_format.checkpoint_content(*taken))
+        except lock.InUseError:
+            raise
+        except Exception as error:  # a disk or a network can fail in many ways
+            logger.error("Checkpoint %s could not be written (%s). Training continues.", path, error)
+            return
+        with self._guard:
+            if self._unwritten.get(kind) is taken:  # there is no newer one
+                del self._unwritten[kind]

@@ -126,6 +126,44 @@ def test_files_are_whole_when_fit_raises(blobs, tmp_path, monkeypatch):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("arignote")]
 
 
+def test_what_comes_while_a_store_is_slow_is_written_when_it_is_not(tmp_path, monkeypatch, caplog):
+    write, may_write, written = checkpoint_format.write_content, threading.Event(), []
+
+    def slowly(path, content):
+        written.append(path.name.removeprefix("mine_").removesuffix(".pkl.gz"))
+        may_write.wait(60)
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint_format, "write_content", slowly)
+    monkeypatch.setattr(checkpoints, "PATIENCE", 0.1)
+    writer = CheckpointWriter(Checkpoint(tmp_path / "mine"))
+    models = [NNClassifier(MLP, n_in=5, rng=seed) for seed in range(9)]
+    started = time.monotonic()
+    for model in models[:3]:
+        writer.write("last", model)
+    for i, model in enumerate(models):
+        writer.write(f"epoch{i}", model)
+    assert time.monotonic() - started < 5
+    assert caplog.text.count("takes long to be written. Training continues.") == 1
+    may_write.set()
+    writer.finish()
+    assert written == ["last", "last", "epoch5", "epoch6", "epoch7", "epoch8"]
+    assert_same_params(files.checkpoint_read(tmp_path / "mine"), models[2])
+    assert_same_params(files.checkpoint_read(tmp_path / "mine_epoch8.pkl.gz"), models[8])
+    assert caplog.text.count("is given up, since it could not be written so far") == 5
+    assert "Not written" not in caplog.text
+
+
+def test_a_store_that_never_answers_does_not_hold_the_program(tmp_path, monkeypatch, caplog):
+    forever = threading.Event()
+    monkeypatch.setattr(checkpoint_format, "write_content", lambda path, content: forever.wait(60))
+    monkeypatch.setattr(checkpoints, "LONGEST_WAIT", 0.2)
+    with CheckpointWriter(Checkpoint(tmp_path / "mine")) as writer:
+        writer.write("last", NNClassifier(MLP, n_in=5, rng=1))
+    assert "Not written: last. Earlier files" in caplog.text
+    forever.set()
+
+
 def test_leaves_no_thread(blobs, tmp_path):
     fit(*blobs, checkpoint=tmp_path / "mine")
     with pytest.raises(KeyError):

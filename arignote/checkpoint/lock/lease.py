@@ -89,7 +89,7 @@ class Lease(Lock):
                 return
         else:
             self._wait_until_expired(found)
-            storage.write(self._address, self._content())
+            storage.put(self._address, self._content())
         time.sleep(self._moment)  # others may have done the same; the last of them has it
         self._require_own(self._read())
 
@@ -135,12 +135,13 @@ class Lease(Lock):
     def _renew(self) -> None:
         if self._lost is None:
             found = self._read()
-            if not self._is_own(found):
+            is_damaged = found is not None and Owner.from_plain(plain_content(found)) is None  # by a request cut off
+            if not self._is_own(found) and not is_damaged:
                 self._lost = self._taken_over(found)
         if self._lost is not None:
             raise self._lost
         self._n_renewals += 1
-        storage.write(self._address, self._content())
+        storage.put(self._address, self._content())
 
     def _taken_over(self, found: bytes | None) -> InUseError:
         """Return the error for a program that has lost its lease, and does not get it back."""

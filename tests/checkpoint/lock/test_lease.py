@@ -53,6 +53,13 @@ def take_all_at_once(name, n_programs, seconds=SECONDS, moment=0.0):
     return got, refused
 
 
+def test_a_lease_that_did_not_arrive_as_a_whole_is_written_again(name):
+    with lock.acquire(name, SECONDS) as held:
+        storage.write(f"{name}.lock", json.dumps(content_of(name)).encode()[:40])
+        held.check()
+        assert content_of(name)["process"] == os.getpid()
+
+
 def test_a_second_program_waits_for_a_renewal_and_is_told(name, caplog):
     with lock.acquire(name, SECONDS) as held:
         with pytest.raises(lock.InUseError, match=f"another program trains .process {os.getpid()} on host .* since "):
