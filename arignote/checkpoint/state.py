@@ -6,18 +6,26 @@ of these lists, or of the meaning of a field, needs a new `VERSION` and a functi
 :class:`~arignote.nnets.train.state.Settings`) needs neither.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import Any, Self, get_type_hints
 
 import numpy as np
+
+from arignote.util.checks import brief
+from arignote.util.hints import mismatch
 
 VERSION = 3
 
 
 @dataclass
-class _PlainState:
+class PlainState:
     """A list of fields that can be stored as a dictionary, and restored from it."""
+
+    def check(self) -> None:
+        """Raise ValueError where a field is of the right type, and still makes no sense."""
 
     def to_plain(self) -> dict[str, Any]:
         """Return the fields as a dictionary. Arrays are not copied."""
@@ -25,23 +33,101 @@ class _PlainState:
 
     @classmethod
     def from_plain(cls, state: Mapping[str, Any]) -> Self:
-        """Return the state in a dictionary, which must have exactly these fields.
+        """Return the state in a dictionary, which must have exactly these fields; those with a default can be missing.
 
         Raises
         ------
         ValueError
-            If a field is missing, or one is unknown.
+            If a field is missing, unknown, of another type, or absurd.
         """
-        known = {field.name for field in fields(cls)}
-        wrong = [f"no {name}" for name in sorted(known - set(state))]
-        wrong += [f"the unknown entry {name!r}" for name in sorted(map(str, set(state) - known))]
+        known = {field.name: field for field in fields(cls)}
+        needed = {name for name, field in known.items() if field.default is field.default_factory is MISSING}
+        wrong = [f"no {name}" for name in sorted(needed - set(state))]
+        wrong += [f"the unknown entry {brief(name)}" for name in sorted(map(str, set(state) - set(known)))]
+        hints = _hints(cls)  # type: ignore[arg-type]
+        found = [mismatch(value, hints[name], name) for name, value in state.items() if name in known]
+        wrong += [each for each in found if each is not None]
         if wrong:
             raise ValueError(f"got a {cls.__name__} with {', '.join(wrong)}; need its fields; try a copy of the file")
-        return cls(**state)
+        made = cls(**state)
+        made.check()
+        return made
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def require(is_right: bool, what: str, need: str) -> None:
+    """Raise ValueError unless a part of a state is right."""
+    if not is_right:
+        raise ValueError(f"got a stored state with {what}; need {need}; try a copy of the file")
 
 
 @dataclass
-class RunState(_PlainState):
+class RuleState(PlainState):
+    """A schedule.
+
+    Attributes
+    ----------
+    definition : dict
+        The arguments of :class:`~arignote.nnets.schedules.Rule`.
+    value : float
+        The present value.
+    best : float
+        The lowest validation loss so far.
+    waited : int
+        Validations since the last change or best loss.
+    n_validations, n_scheduled : int
+        Validations, and entries of the schedule that are over.
+    """
+
+    definition: dict[str, Any]
+    value: float
+    best: float
+    waited: int
+    n_validations: int
+    n_scheduled: int
+
+    def check(self) -> None:
+        require(math.isfinite(self.value), f"the rate {self.value}", "a finite one")
+        require(min(self.waited, self.n_validations, self.n_scheduled) >= 0, "a negative count", "0 or more")
+
+
+@dataclass
+class SGDState(PlainState):
+    """The optimizer.
+
+    Attributes
+    ----------
+    sgd_type : str
+    lr_rule, momentum_rule : dict
+        The fields of `RuleState`.
+    max_grad_norm : float or None
+    n_updates : int
+    pending_rules : dict of str to dict
+        Definitions of schedules that take over at the next validation.
+    arrays : dict of str to array
+        Those of the update rule, under names such as ``velocity fc1.W``.
+    """
+
+    sgd_type: str
+    lr_rule: dict[str, Any]
+    momentum_rule: dict[str, Any]
+    max_grad_norm: float | None
+    n_updates: int
+    pending_rules: dict[str, dict[str, Any]]
+    arrays: dict[str, np.ndarray]
+
+    def check(self) -> None:
+        require(self.n_updates >= 0, f"{self.n_updates} updates", "0 or more")
+        unknown = set(self.pending_rules) - {"lr_rule", "momentum_rule"}
+        require(not unknown, f"a schedule {brief(sorted(unknown))}", "lr_rule or momentum_rule")
+
+
+@dataclass
+class RunState(PlainState):
     """The state of a training run, between two minibatches.
 
     Attributes
@@ -49,7 +135,7 @@ class RunState(_PlainState):
     settings, progress : dict
         The fields of :class:`~arignote.nnets.train.state.Settings` and :class:`~arignote.nnets.train.state.Progress`.
     sgd : dict
-        The optimizer: its update rule, learning-rate and momentum schedules, and arrays such as velocities, by name.
+        The fields of `SGDState`.
     history : list of dict
         One entry for each validation.
     best_params : dict of str to array, or None
@@ -71,9 +157,12 @@ class RunState(_PlainState):
     callbacks: dict[str, dict[str, Any]]
     data: dict[str, dict[str, Any]]
 
+    def check(self) -> None:
+        require(all("epoch" in entry for entry in self.history), "an entry of the history without epoch", "it in each")
+
 
 @dataclass
-class ModelState(_PlainState):
+class ModelState(PlainState):
     """A network, and its training run, if there is one.
 
     Attributes
@@ -103,16 +192,24 @@ class ModelState(_PlainState):
     classes: list | None
     columns: list[str] | None
     params: dict[str, np.ndarray] | None
-    run: RunState | None
+    run: Any
+
+    def check(self) -> None:
+        sizes = (*(self.input_shape or ()), self.batch_size or 1)
+        require(min(sizes) >= 1, f"the input shape {self.input_shape} and batch size {self.batch_size}", "1 or more")
+        require(isinstance(self.run, Mapping | RunState | None), f"the training {brief(self.run)}", "its fields")
+        is_built = self.input_shape is not None
+        require(is_built or self.run is None, "a training of a network that is not built", "the shape of its input")
+        require(min(self.seed, self.dropout_seed) >= 0, "a negative seed", "0 or more")
 
     def to_plain(self) -> dict[str, Any]:
         plain = {"state_version": VERSION} | super().to_plain()
-        return plain | {"run": None if self.run is None else self.run.to_plain()}
+        return plain | {"run": self.run.to_plain() if isinstance(self.run, RunState) else None}
 
     @classmethod
     def from_plain(cls, state: Mapping[str, Any]) -> Self:
         """Return the state in a dictionary of the current version."""
         state = {name: value for name, value in state.items() if name != "state_version"}
         found = super().from_plain(state)
-        found.run = None if found.run is None else RunState.from_plain(found.run)  # type: ignore[arg-type]
+        found.run = None if found.run is None else RunState.from_plain(found.run)
         return found

@@ -41,7 +41,7 @@ def read(layer_defs: Sequence) -> list[Definition]:
     """
     if isinstance(layer_defs, str | Mapping) or not isinstance(layer_defs, Sequence):
         raise TypeError(
-            f"got layer definitions {layer_defs!r}; need a list with an entry for each layer; try {EXAMPLE}"
+            f"got layer definitions {checks.brief(layer_defs)}; need a list with an entry for each layer; try {EXAMPLE}"
         )
     if not layer_defs:
         raise ValueError(f"got no layers; need at least an output layer; try {EXAMPLE}")
@@ -76,19 +76,23 @@ def _read_entry(i: int, entry: Any) -> Definition:
     """Return one entry as [type name, parameters], checked as far as the signature of the layer goes."""
     if isinstance(entry, str) or not isinstance(entry, Sequence) or not 1 <= len(entry) <= 2:
         raise ValueError(
-            f'layer {i}: got {entry!r}; need [type] or [type, {{parameters}}]; try ["FCLayer", {{"n_units": 100}}]'
+            f"layer {i}: got {checks.brief(entry)}; need [type] or [type, {{parameters}}]; "
+            'try ["FCLayer", {"n_units": 100}]'
         )
     layer_type, params = entry[0], entry[1] if len(entry) == 2 else {}
     if inspect.isclass(layer_type) and issubclass(layer_type, Layer):
         layer_type = layer_type.__name__
     if not isinstance(layer_type, str) or layer_type not in LAYERS:
         raise ValueError(
-            f"layer {i}: got the type {layer_type!r}; need a layer; {checks.suggestion(layer_type, LAYERS)}"
+            f"layer {i}: got the type {checks.brief(layer_type)}; need a layer; {checks.suggestion(layer_type, LAYERS)}"
         )
     if not isinstance(params, Mapping):
         raise ValueError(
-            f'layer {i} ({layer_type}): got {params!r}; need a dictionary of parameters; try {{"name": "a"}}'
+            f"layer {i} ({layer_type}): got {checks.brief(params)}; need a dictionary of parameters; "
+            'try {"name": "a"}'
         )
+    if not isinstance(params.get("name"), str | None):
+        raise ValueError(f'layer {i} ({layer_type}): got name={checks.brief(params["name"])}; need text; try name="a"')
     signature = inspect.signature(LAYERS[layer_type]).parameters
     for name in params:
         if name not in signature:
@@ -116,8 +120,10 @@ def _plain(value: Any, name: str, where: str) -> Any:
         return {key: _plain(item, "", where) for key, item in value.items()}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"{where}: got {name}={value!r}; need numbers, text, lists or dictionaries, which can be stored; "
-                    "try a name, and looking it up in the layer")  # fmt: skip
+    raise TypeError(
+        f"{where}: got {name}={checks.brief(value)}; need numbers, text, lists or dictionaries, which can be stored; "
+        "try a name, and looking it up in the layer"
+    )
 
 
 def _check_order(types: list[type[Layer]]) -> None:

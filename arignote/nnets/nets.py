@@ -609,7 +609,7 @@ class NNClassifier:
         settings["extra_metadata"] = dict(settings.get("extra_metadata", {}))
         sgd = SGD(**{OF_SGD[name]: value for name, value in given.items() if name in OF_SGD})
         checked = Settings(**settings)
-        checked.check(self.network)
+        checked.check_for(self.network)
         return Trainer(self.network, checked, sgd, self.seed)
 
     def _resume(self, trainer: Trainer, given: Mapping[str, Any], change: Sequence[str], augmentation: str) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from arignote.checkpoint.state import RuleState
 from arignote.util import checks
 
+COUNTERS = ("value", "best", "waited", "n_validations", "n_scheduled")
 RULES = ("const", "constant", "fixed", "stalled")
 
 
@@ -64,7 +66,11 @@ class Rule:
         self.decrease_by = checks.number(decrease_by, "decrease_by")
         self.multiply_by = checks.number(multiply_by, "multiply_by")
         self.interval = None if interval is None else checks.whole_number(interval, "interval")
-        self.schedule = sorted(checks.whole_number(epoch, "schedule") for epoch in schedule or [])
+        if schedule is not None and (isinstance(schedule, str) or not isinstance(schedule, Sequence | np.ndarray)):
+            raise ValueError(f"got schedule={checks.brief(schedule)}; need a list of epochs; try schedule=[10, 20]")
+        self.schedule = sorted(
+            checks.whole_number(epoch, "schedule") for epoch in ([] if schedule is None else schedule)
+        )
         changes = self.decrease_by != 0 or self.multiply_by != 1
         if self.rule in ("fixed", "stalled") and changes and self.interval is None and not self.schedule:
             raise ValueError(f'got rule="{rule}" without a time; need interval or schedule; try interval=5')
@@ -91,7 +97,7 @@ class Rule:
             return cls("const", checks.number(definition, what))
         if not isinstance(definition, Mapping):
             raise TypeError(
-                f"got {what}={definition!r}; need a number or a dictionary of Rule parameters; "
+                f"got {what}={checks.brief(definition)}; need a number or a dictionary of Rule parameters; "
                 f'try {what}=0.1, or {what}={{"rule": "const", "initial_value": 0.1}}'
             )
         known = list(inspect.signature(cls).parameters)
@@ -161,16 +167,15 @@ class Rule:
 
     def get_state(self) -> dict[str, Any]:
         """Return definition and counters as plain data."""
-        counters = ("value", "best", "waited", "n_validations", "n_scheduled")
-        return {"definition": self.definition()} | {name: getattr(self, name) for name in counters}
+        return {"definition": self.definition()} | {name: getattr(self, name) for name in COUNTERS}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "Rule":
         """Restore a rule from its state."""
-        rule = cls(**state["definition"])
-        for name, value in state.items():
-            if name != "definition":
-                setattr(rule, name, value)
+        stored = RuleState.from_plain(state)
+        rule = cls.read(stored.definition, "the stored rule")
+        for name in COUNTERS:
+            setattr(rule, name, getattr(stored, name))
         return rule
 
     def __str__(self) -> str:

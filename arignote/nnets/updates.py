@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from arignote import engine
+from arignote.checkpoint.state import SGDState
 from arignote.engine import tensor
 from arignote.nnets.schedules import Rule
 from arignote.ops import Update
@@ -254,12 +255,13 @@ class SGD:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "SGD":
         """Restore an optimizer from its state."""
-        new = cls(state["sgd_type"], max_grad_norm=state["max_grad_norm"])
-        new.lr_rule = Rule.from_state(state["lr_rule"])
-        new.momentum_rule = Rule.from_state(state["momentum_rule"])
-        new.n_updates = state["n_updates"]
-        new.pending_rules = {name: Rule.read(rule, name) for name, rule in state["pending_rules"].items()}
-        new.arrays = {name: engine.shared(value, name=name) for name, value in state["arrays"].items()}
+        stored = SGDState.from_plain(state)
+        new = cls(stored.sgd_type, max_grad_norm=stored.max_grad_norm)
+        new.lr_rule = Rule.from_state(stored.lr_rule)
+        new.momentum_rule = Rule.from_state(stored.momentum_rule)
+        new.n_updates = stored.n_updates
+        new.pending_rules = {name: Rule.read(rule, name) for name, rule in stored.pending_rules.items()}
+        new.arrays = {name: engine.shared(value, name=name) for name, value in stored.arrays.items()}
         return new
 
     def __str__(self) -> str:

@@ -64,7 +64,7 @@ def choice(value: object, known: Iterable[str], what: str) -> str:
     known = list(known)
     if isinstance(value, str) and value in known:
         return value
-    raise ValueError(f"got {what} {value!r}; need one that exists; {suggestion(value, known)}")
+    raise ValueError(f"got {what} {brief(value)}; need one that exists; {suggestion(value, known)}")
 
 
 def whole_number(value: Any, what: str, least: int = 1) -> int:
@@ -77,7 +77,9 @@ def whole_number(value: Any, what: str, least: int = 1) -> int:
     """
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or int(value) != value or value < least:
-        raise ValueError(f"got {what}={value!r}; need a whole number of {least} or more; try {what}={max(least, 10)}")
+        raise ValueError(
+            f"got {what}={brief(value)}; need a whole number of {least} or more; try {what}={max(least, 10)}"
+        )
     return int(value)
 
 
@@ -88,7 +90,7 @@ def number(value: Any, what: str, least: float = -math.inf, below: float = math.
         needed = "a finite number" + (f" of at least {least:g}" if least > -math.inf else "")
         needed += f" and less than {below:g}" if below < math.inf else ""
         example = max(least, 0.0) if below == math.inf else (max(least, 0.0) + below) / 2
-        raise ValueError(f"got {what}={value!r}; need {needed}; try {what}={example:g}")
+        raise ValueError(f"got {what}={brief(value)}; need {needed}; try {what}={example:g}")
     return float(value)
 
 
@@ -105,7 +107,7 @@ def pair(value: Any, what: str) -> tuple[int, int]:
     if isinstance(value, int | np.integer):
         value = (value, value)
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
-        raise ValueError(f"got {what}={value!r}; need two whole numbers (rows, columns); try {what}=(3, 3)")
+        raise ValueError(f"got {what}={brief(value)}; need two whole numbers (rows, columns); try {what}=(3, 3)")
     return whole_number(value[0], what), whole_number(value[1], what)
 
 
@@ -118,7 +120,7 @@ def n_positional(function: object, what: str) -> int:
     2
     """
     if not callable(function):
-        raise TypeError(f"got {what}={function!r}; need a function; try def {what}(X, y, epoch, rng): return X, y")
+        raise TypeError(f"got {what}={brief(function)}; need a function; try def {what}(X, y, epoch, rng): return X, y")
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # some C functions have no signature

@@ -5,17 +5,17 @@ import os
 import pickle
 import random
 import tracemalloc
-from dataclasses import fields
+from functools import cache
 
 import numpy as np
 import pytest
 
+from arignote import engine
 from arignote.checkpoint import format as checkpoint_format
-from arignote.checkpoint.state import RunState
 from arignote.data import files
 from arignote.data.files import CheckpointError
 from arignote.nnets.nets import NNClassifier
-from tests.helpers import MLP, assert_same
+from tests.helpers import MLP, StopAfter, assert_same
 
 
 @pytest.fixture
@@ -116,9 +116,26 @@ def test_mutated_checkpoints_give_an_error_or_an_equal_network(classifier, tmp_p
     assert n_read > 10  # what stands before the state, such as the time, may be anything
 
 
-def with_array(state, name, value):
-    run = dict.fromkeys(field.name for field in fields(RunState))
-    return state | {"run": run | {"sgd": {"sgd_type": "nag", "arrays": {name: value}}}}
+@cache
+def stored_state():
+    """Return the state of a training that was stopped between two minibatches."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((60, 5)).astype("f4"), np.arange(60) % 3
+    with engine.quick_compile():
+        classifier = NNClassifier(MLP, rng=1)
+        classifier.fit(X, y, valid=(X, y), n_epochs=4, batch_size=16, sgd_type="nag", callbacks=StopAfter(6))
+    return classifier.__getstate__()
+
+
+GONE = object()
+
+
+def changed(state, path, value):
+    """Return a state with another value in one place, such as "run/progress/epoch"; or without it, if it is GONE."""
+    name, _, rest = path.partition("/")
+    if rest:
+        return state | {name: changed(state[name], rest, value)}
+    return {key: item for key, item in state.items() if key != name} | ({} if value is GONE else {name: value})
 
 
 HUGE = ["FCLayer", {"n_units": 10**12, "activation": "tanh"}]
@@ -149,10 +166,9 @@ def forged(state_change):
         (lambda s: with_params(s, {"fc9.b": np.zeros(8)}), "got the parameter 'fc9.b'"),
         (lambda s: s | {"layer_defs": [UNKNOWN, OUTPUT]}, "activation 'mine'"),
         (lambda s: s | {"layer_defs": [HUGE, OUTPUT]}, r"fc1.W of shape \(5, 8\).*need \(5, 1000000000000\)"),
-        (lambda s: s | {"input_shape": [10**12], "params": None}, "cannot be restored"),
-        (lambda s: s | {"input_shape": [10**12]}, r"fc1.W of shape \(5, 8\).*need \(1000000000000, 8\)"),
-        (lambda s: with_array(s, "velocity fc1.W", np.zeros((5, 9))), r"fc1.W of shape \(5, 9\).*need \(5, 8\)"),
-        (lambda s: with_array(s, "velocity fc7.W", np.zeros((5, 8))), "got the parameter 'fc7.W'"),
+        (lambda s: s | {"input_shape": [5]}, r"input_shape=\[5\], which is not a tuple or None"),
+        (lambda s: s | {"input_shape": (10**12,), "params": None}, "cannot be restored"),
+        (lambda s: s | {"input_shape": (10**12,)}, r"fc1.W of shape \(5, 8\).*need \(1000000000000, 8\)"),
         (lambda s: s | {"state_version": 99}, "got a state of version 99; need version 3 or an .*try a newer Arignote"),
         (lambda s: {}, "got a state of version None"),
         (lambda s: s | {"run": {"settings": {}}}, "cannot be restored"),
@@ -163,6 +179,57 @@ def test_a_checkpoint_that_does_not_fit_the_code_is_refused_by_name(change, mess
     (tmp_path / "mine_last.pkl.gz").write_bytes(gzip.compress(forged(change)))
     with pytest.raises(CheckpointError, match=f"(?s)mine_last.pkl.gz: .*{message}"):
         files.checkpoint_read(tmp_path / "mine")
+
+
+ABSURD = {
+    "run": (5, "the training 5"),
+    "input_shape": (None, "a training of a network that is not built"),
+    "batch_size": (-1, "batch size -1"),
+    "seed": (-3, "a negative seed"),
+    "columns": ([1, 2], r"columns\[0\]=1, which is not text"),
+    "classes": ("abc", "classes='abc', which is not a list or None"),
+    "run/settings": (None, "settings=None, which is not a dictionary"),
+    "run/settings/shards": (0, "got shards=0"),
+    "run/settings/batch_size": (-1, "got batch_size=-1"),
+    "run/settings/n_epochs": (GONE, "no n_epochs"),
+    "run/settings/surprise": (1, "the unknown entry 'surprise'"),
+    "run/settings/valid_loss": ("mse", "got valid_loss 'mse'"),
+    "run/settings/test_loss": ("nll", "test_loss='nll', which is not a list"),
+    "run/progress/epoch": (-1, "a negative count"),
+    "run/progress/batch": (True, "batch=True, which is not a whole number"),
+    "run/progress/seconds": (float("inf"), "inf seconds"),
+    "run/progress/validation_is_due": (1, "validation_is_due=1, which is not True or False"),
+    "run/sgd/n_updates": ([], r"n_updates=\[\], which is not a whole number"),
+    "run/sgd/sgd_type": ("best", "got sgd_type 'best'"),
+    "run/sgd/lr_rule/value": (float("nan"), "the rate nan"),
+    "run/sgd/lr_rule/waited": (-1, "a negative count"),
+    "run/sgd/lr_rule/definition": ({"rule": "const"}, 'without "initial_value"'),
+    "run/sgd/lr_rule/definition/schedule": (7, "got schedule=7; need a list of epochs"),
+    "run/sgd/pending_rules": ({"speed": {}}, r"a schedule \['speed'\]"),
+    "run/sgd/arrays/velocity fc1.W": (np.zeros((5, 9)), r"fc1.W of shape \(5, 9\).*need \(5, 8\)"),
+    "run/sgd/arrays/velocity fc1.b": (GONE, r"an optimizer without \['velocity fc1.b'\]"),
+    "run/sgd/arrays/velocity fc7.W": (np.zeros((5, 8)), "got the parameter 'fc7.W'"),
+    "run/sgd/arrays/mean fc1.W": (np.zeros((5, 8)), "the array 'mean fc1.W' of the optimizer"),
+    "run/sgd/arrays/velocity output.b": (np.array(["a", "b", "c"]), "which is not an array of numbers"),
+    "run/history": ([{"valid_nll": 0.1}], "without epoch"),
+    "run/best_params/fc1.W": (GONE, r"parameters without \['fc1.W'\]"),
+    "run/callbacks": ({"EarlyStopping": 3}, r"callbacks\['EarlyStopping'\]=3, which is not a dictionary"),
+    "run/data": ([], r"data=\[\], which is not a dictionary"),
+}
+
+
+@pytest.mark.parametrize("path", ABSURD)
+def test_a_state_that_makes_no_sense_is_refused(path, tmp_path):
+    value, message = ABSURD[path]
+    NNClassifier.from_state(stored_state())
+    with pytest.raises(ValueError, match=message):
+        NNClassifier.from_state(changed(stored_state(), path, value))
+
+
+def test_a_validation_of_nothing_is_refused():
+    state = changed(stored_state(), "run/progress/validation_is_due", True)
+    with pytest.raises(ValueError, match="a validation of nothing"):
+        NNClassifier.from_state(changed(state, "run/progress/loss_examples", 0))
 
 
 def test_a_damaged_last_checkpoint_gives_the_one_before_loudly(classifier, tmp_path):

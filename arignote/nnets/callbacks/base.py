@@ -61,6 +61,8 @@ class Callback:
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `get_state` returned."""
         for name, value in state.items():
+            if name.startswith("__") or callable(getattr(type(self), name, None)):
+                raise ValueError(f"got the stored state {name!r} of a callback, which is a method; need an attribute")
             setattr(self, name, value)
 
 
@@ -118,7 +120,8 @@ class CallbackList:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
-                    f"got the callback {callback!r:.80}; need a Callback; try callbacks=[EarlyStopping(patience=10)]"
+                    f"got the callback {checks.brief(callback)}; need a Callback; "
+                    "try callbacks=[EarlyStopping(patience=10)]"
                 )
             check_methods(callback)
             kind = type(callback).__name__

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from arignote.checkpoint.state import RunState
+from arignote import engine
+from arignote.checkpoint.state import PlainState, RunState, require
 from arignote.data.dataset import Data
 from arignote.data.loader import Loader, evaluated
 from arignote.nnets.network import Network
@@ -22,6 +23,7 @@ from arignote.nnets.train.executors.base import mean_losses
 from arignote.nnets.train.executors.local import LocalExecutor
 from arignote.nnets.updates import SGD
 from arignote.util import checks
+from arignote.util.checks import brief
 
 
 class DivergedError(ArithmeticError):
@@ -29,7 +31,7 @@ class DivergedError(ArithmeticError):
 
 
 @dataclass
-class Settings:
+class Settings(PlainState):
     """How to train: those arguments of `NNClassifier.fit` that are stored with a run."""
 
     n_epochs: int
@@ -47,7 +49,7 @@ class Settings:
     extra_metadata: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)  # of the last `fit`; empty in runs of earlier versions
 
-    def check(self, network: Network) -> None:
+    def check_for(self, network: Network) -> None:
         """Refuse settings that cannot be used, and bring the others into their plain form."""
         self.n_epochs = checks.whole_number(self.n_epochs, "n_epochs")
         self.batch_size = checks.whole_number(self.batch_size, "batch_size")
@@ -67,7 +69,7 @@ class Settings:
 
 
 @dataclass
-class Progress:
+class Progress(PlainState):
     """How far training has come, between two minibatches.
 
     Attributes
@@ -103,6 +105,12 @@ class Progress:
     best_epoch: float = 0.0
     validation_is_due: bool = False
     epoch_end_is_due: bool = False
+
+    def check(self) -> None:
+        counts = (self.epoch, self.batch, self.n_rows, self.n_examples, self.loss_examples, self.best_epoch)
+        require(min(counts) >= 0, "a negative count", "0 or more")
+        require(0 <= self.seconds < float("inf"), f"{self.seconds} seconds", "0 or more")
+        require(self.loss_examples > 0 or not self.validation_is_due, "a validation of nothing", "examples before it")
 
 
 class ActiveRun(Protocol):
@@ -184,17 +192,16 @@ class Trainer:
     @classmethod
     def from_state(cls, state: RunState, network: Network, seed: int) -> "Trainer":
         """Restore a training run; refuse arrays that do not fit the network."""
-        for name, value in state.sgd["arrays"].items():
-            network.require_values({name.partition(" ")[2]: value}, f"the stored array {name!r}")
+        sgd = SGD.from_state(state.sgd)
+        sgd.arrays = _fitting_arrays(sgd, network)
         for values in (state.best_params, state.last_params):
             network.require_values(values or {}, "the stored training")
-        arrays = {
-            name: np.asarray(value, dtype=network.params[name.partition(" ")[2]].dtype)
-            for name, value in state.sgd["arrays"].items()
-        }
-        sgd = SGD.from_state(state.sgd | {"arrays": arrays})
-        trainer = cls(network, Settings(**state.settings), sgd, seed)
-        trainer.progress = Progress(**state.progress)
+            missing = set(network.params) - set(values or network.params)
+            require(not missing, f"parameters without {brief(sorted(missing))}", "all of them")
+        settings = Settings.from_plain(state.settings)
+        settings.check_for(network)
+        trainer = cls(network, settings, sgd, seed)
+        trainer.progress = Progress.from_plain(state.progress)
         trainer.history = [dict(entry) for entry in state.history]
         trainer.best_params = state.best_params
         trainer.last_params = state.last_params
@@ -260,3 +267,21 @@ class Trainer:
         """Ask the run in progress to stop, as by Ctrl-C: for callbacks."""
         if self.run is not None:
             self.run.stop(reason)
+
+
+def _fitting_arrays(sgd: SGD, network: Network) -> dict[str, Any]:
+    """Return the arrays of a stored optimizer in the network's precision; refuse any that do not fit it.
+
+    Those of a rule that knows nothing yet are missing altogether, and start at zero.
+    """
+    found = {}
+    for name, variable in sgd.arrays.items():
+        kind, _, param = name.partition(" ")
+        require(kind in sgd.update_rule.arrays, f"the array {brief(name)} of the optimizer", f"those of {sgd.sgd_type}")
+        value = variable.get_value(borrow=True)
+        network.require_values({param: value}, f"the stored array {name!r}")
+        found[name] = engine.shared(np.asarray(value, dtype=network.params[param].dtype), name=name)
+    needed = {f"{kind} {param.name}" for kind in sgd.update_rule.arrays for param in network.trainable}
+    missing = needed - set(found) if found else set()
+    require(not missing, f"an optimizer without {brief(sorted(missing))}", "its arrays for all parameters")
+    return found
