@@ -19,7 +19,7 @@ JAX_TESTS := tests/engine tests/nnets/layers tests/resume/test_exact.py::test_so
     tests/resume/test_exact.py::test_three_resumes_within_one_epoch_end_the_same
 
 .DEFAULT_GOAL := help
-.PHONY: help setup mnist fashion test test-pytensor test-jax test-slow torture bench docs lint format lock clean
+.PHONY: help setup mnist fashion test test-pytensor test-jax test-slow torture fuzz bench docs lint format lock clean
 
 help:  ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -56,6 +56,10 @@ test-slow: setup  ## Run the slow tests, which take minutes each
 
 torture: setup  ## Kill runs at random moments, and saves at each system call (requires strace; half an hour)
 	$(BIN)/python -m tests.resume.torture $(ARGS)
+
+fuzz: setup  ## Fuzz the readers of untrusted files, ten minutes each; ARGS="--seconds 60 npz"
+	$(BIN)/python -m pip install --quiet --requirement tests/fuzz/requirements.txt
+	ARIGNOTE_THREADS=1 $(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: setup .venv-bench/installed  ## Compare speed with PyTorch, JAX and scikit-learn (half an hour)
 	$(BIN)/python -m benchmarks.speed --peers .venv-bench/bin/python $(ARGS)

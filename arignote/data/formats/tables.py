@@ -134,12 +134,16 @@ def _header_and_rows(name: str | Path, max_bytes: int | None = None) -> tuple[li
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Iterate over the lines of a text. A StringIO would take four times the memory of the text."""
+    """Iterate over the lines of a text, each with a newline. A StringIO would take four times the memory of the text.
+
+    Without a newline, `loadtxt` of numpy 1.23 writes behind its buffer where the last line ends with a comma.
+    """
     start = 0
     while start < len(text):
-        stop = text.find("\n", start) + 1 or len(text)
-        yield text[start:stop]
-        start = stop
+        stop = text.find("\n", start)
+        stop = len(text) if stop < 0 else stop
+        yield text[start:stop] + "\n"
+        start = stop + 1
 
 
 def _is_alone(column: int, text: str) -> bool:

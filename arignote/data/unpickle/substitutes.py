@@ -3,6 +3,7 @@
 They count the memory that they take: what a pickle stores once, it can use many times.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -54,10 +55,19 @@ class Array:
                 f"got {len(data)} bytes of data for an array of shape {shape} and dtype {made.str}; need {n_bytes}"
             )
         array = np.frombuffer(data, made).reshape(shape, order="F" if fortran else "C")
+        _require_text(array)
         if isinstance(data, bytes):
             budget.spend(n_bytes)
             array = array.copy(order="A")
         self.value = array
+
+
+def _require_text(array: np.ndarray) -> None:
+    """Refuse an array of text with a number in it that is no character, which Python's strings cannot hold."""
+    if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        codes = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(array.dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise PickleError(f"got text with the code {codes.max()}; need characters; try another copy of the file")
 
 
 class Dtype:

@@ -1,10 +1,15 @@
 import gzip
+import os
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
 
 from arignote.data import files, readers
 from arignote.data.formats import read_labelled_table
+from tests.helpers import ROOT
 
 
 def test_reads_tables(tmp_path):
@@ -116,3 +121,23 @@ def test_a_column_of_row_numbers_is_told(tmp_path):
     (tmp_path / "a.csv").write_text(",a,label\n0,1,x\n1,2,y\n")
     with pytest.warns(UserWarning, match="a.csv: got a column without a name, which is used as a feature"):
         assert files.read_csv(tmp_path / "a.csv")[0].shape == (2, 2)
+
+
+def test_numpy_does_not_write_behind_its_buffer(tmp_path):
+    """As numpy 1.23 does for a last line of certain lengths that ends with a comma and without a newline."""
+    code = """
+        import sys
+        from arignote.data import files
+        for n in range(1, 70):
+            with open(sys.argv[1], "w") as file:
+                file.write("1," * n)
+            try:
+                files.read_csv(sys.argv[1])
+            except ValueError:
+                pass
+        print("whole")
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), str(tmp_path / "a.csv")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONMALLOC": "debug"}  # which checks what is behind
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == "whole\n", done.stderr[-1000:]
