@@ -5,10 +5,13 @@ import pytest
 from tests.fuzz.targets import TARGETS, found
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_what_was_found_gives_an_error_or_data(name):
-    for path in found(name):
-        TARGETS[name](path.read_bytes())
+def test_what_was_found_gives_an_error_or_data():
+    read = []
+    for name, target in TARGETS.items():
+        for path in found(name):
+            target(path.read_bytes())
+            read.append(path.name)
+    assert {"text-beyond-unicode", "loadtxt-of-numpy-1.23"} <= set(read)
 
 
 @pytest.mark.parametrize("name", TARGETS)
