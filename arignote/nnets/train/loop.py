@@ -177,6 +177,8 @@ class Run:
         self._started = time.monotonic() - progress.seconds
         if progress.validation_is_due:  # the state was stored before or during it
             self._validate()
+        if self._stop.requested:
+            return
         if progress.epoch_end_is_due:
             self._end_epoch()
         while not trainer.finished and not self._stop.requested:

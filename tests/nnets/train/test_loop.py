@@ -1,4 +1,5 @@
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from arignote.data import files
 from arignote.data.loader import keyed_augmentation
 from arignote.data.readers import Data, DataWithHoldoutPartitions
+from arignote.nnets.callbacks import Callback
 from arignote.nnets.nets import NNClassifier
 from arignote.nnets.train.resume import ResumeWarning
 from arignote.nnets.training import DivergedError
@@ -465,3 +467,43 @@ def test_stored_arrays_of_another_float_type_are_converted(blobs):
     resumed = NNClassifier.from_state(state)
     fit(X, y, n_epochs=2, classifier=resumed, sgd_type="adam")
     assert_same_params(resumed, classifier)
+
+
+class Pickled(Callback):
+    """Pickles the classifier at each event until another callback stops the training."""
+
+    def __init__(self, other):
+        self.other, self.taken = other, []
+
+    def take(self, classifier, *_):
+        if not self.other.has_stopped:
+            self.taken.append(pickle.dumps(classifier))
+
+    on_train_begin = on_batch_end = on_validation_end = on_epoch_end = on_train_end = take
+
+
+class StopsAt(Callback):
+    """Stops after some validations, as EarlyStopping does."""
+
+    def __init__(self, n):
+        self.n, self.has_stopped = n, False
+
+    def on_validation_end(self, classifier, entry):
+        if len(classifier.trainer.history) == self.n:
+            self.has_stopped = True
+            classifier.trainer.stop("seen enough")
+
+
+@pytest.mark.parametrize("frequency", [None, 70])
+@pytest.mark.parametrize("n_validations", [2, 3, 99])
+@pytest.mark.filterwarnings("ignore:All 3 epochs of this training are done")
+def test_pickles_taken_in_any_callback_end_the_same(frequency, n_validations, blobs):
+    X, y = blobs
+    given = {"validation_frequency": frequency}
+    stops = StopsAt(n_validations)
+    pickled = Pickled(stops)
+    straight = fit(X, y, callbacks=[stops, pickled], **given)
+    assert len(pickled.taken) >= 5
+    for content in pickled.taken:
+        resumed = fit(X, y, classifier=pickle.loads(content), callbacks=StopsAt(n_validations), **given)
+        assert_same_training(resumed, straight)
