@@ -48,13 +48,14 @@ class Target:
 
 
 def as_file(suffix: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
-    """Return a function of bytes that writes them to a file for a function of its path."""
-    folder = tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
-    path = Path(folder) / f"fuzz{suffix}"
+    """Return a function of bytes that writes them to a file, in memory where there is one, for a function of its path."""
+    in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
     def read_bytes(data: bytes) -> Any:
-        path.write_bytes(data)
-        return read(path)
+        with tempfile.TemporaryDirectory(dir=in_memory) as folder:
+            path = Path(folder) / f"fuzz{suffix}"
+            path.write_bytes(data)
+            return read(path)
 
     return read_bytes
 
