@@ -1,6 +1,7 @@
 """What a newcomer gets wrong: the message says what was got, what is needed, and what to try."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from arignote.data import files
@@ -10,6 +11,7 @@ from arignote.nnets.nets import NNClassifier
 
 rng = np.random.default_rng(0)
 X, y = rng.random((100, 4)).astype("float32"), rng.integers(3, size=100)
+FRAME, LABELS = pd.DataFrame(X, columns=list("abcd")), pd.Series(y)
 FC, OUTPUT = ["FCLayer", {"n_units": 5}], ["ClassificationOutputLayer", {"n_classes": 3}]
 IMAGES = ["InputImageLayer", {"n_images": 1, "n_pixels": 2}]
 CONV = ["ConvLayer", {"n_output_maps": 2, "filter_shape": 5}]
@@ -102,7 +104,15 @@ WRONG = {
     ),
     "images augmented that are none": (lambda: fit(augmentation=augment.shift(2)), "need images.*InputImageLayer"),
     "predicting too early": (lambda: build(FC, OUTPUT).predict(X), r"need n_in or fit; try NNClassifier\(..., n_in="),
-    "predicting one row": (lambda: build(FC, OUTPUT, n_in=4).predict(X[0]), r"try .*X\[np.newaxis\] for a single"),
+    "predicting one row": (
+        lambda: build(FC, OUTPUT, n_in=4).predict(X[0]),
+        r"got one row of 4 numbers; need rows, an array of shape \(n, 4\); try X\[np.newaxis\]",
+    ),
+    "labels in another order than a frame": (
+        lambda: fit(FRAME.sample(frac=1, random_state=0), LABELS),
+        r"index differs from row 0 on \(\d+ and 0\); need the rows of both in one order; try labels.loc",
+    ),
+    "labels of one class": (lambda: fit(labels=np.zeros(100)), "training rows of one class only, 0"),
     "scoring without labels": (lambda: build(FC, OUTPUT, n_in=4).score(X, None), r"try score\(X, y\)"),
     "a checkpoint that is not there": (lambda: files.checkpoint_read("runs/none"), "need a file that exists"),
     "a learning rate that is far too high": (
@@ -115,8 +125,19 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_the_message_helps(wrong, quick):
     use, message = WRONG[wrong]
-    with pytest.raises((ValueError, TypeError, OSError, RuntimeError, ArithmeticError, MemoryError), match=message):
+    with pytest.raises(
+        (ValueError, TypeError, OSError, RuntimeError, ArithmeticError, MemoryError, Warning), match=message
+    ):
         use()
+
+
+@pytest.mark.parametrize("index", [range(100), range(7, 107), [0] * 100])
+def test_rows_of_frames_are_taken_by_position(index, quick):
+    labels = LABELS.set_axis(index)
+    same = fit(FRAME, labels).network.get_values()
+    assert all((value == same[name]).all() for name, value in fit().network.get_values().items())
+    shuffled = FRAME.sample(frac=1, random_state=0)
+    fit(shuffled, LABELS.loc[shuffled.index])
 
 
 def test_an_array_without_masked_values_is_like_any_other(quick):

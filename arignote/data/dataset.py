@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from arignote.data import formats
+from arignote.data import formats, frames
 from arignote.data.frames import as_labels
 from arignote.data.hdf.reader import HDFReader, read_tables
 from arignote.data.image_folder import ImageFolderReader
@@ -124,6 +124,7 @@ class Data:
         seed: int | None = None,
         shuffle_rows: int | None = None,
     ):
+        frames.require_same_order(features, labels)
         # A reader may have more than a Reader must: take, dtype, block_rows.
         self.features: Any = as_reader(features)
         self.labels: Any = None if labels is None else as_reader(as_labels(labels))

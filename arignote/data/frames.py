@@ -57,6 +57,39 @@ def as_features(table: Any) -> Any:
     return values if values.dtype.kind in "biuf" else table.to_numpy(dtype=np.float64)
 
 
+def require_same_order(features: Any, labels: Any) -> None:
+    """Refuse a data frame and labels whose index has the same entries in another order: rows are taken by position.
+
+    Raises
+    ------
+    ValueError
+        The message names the first row that differs.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame, labels = pd.DataFrame({"width": [1, 2]}, index=[7, 3]), pd.Series([0, 1], index=[3, 7])
+    >>> require_same_order(frame, labels)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: got features and labels whose index differs from row 0 on (7 and 3); need ...
+    """
+    if not (_has_index(features) and _has_index(labels)) or len(features) != len(labels):
+        return
+    one, other = features.index, labels.index
+    if one.equals(other) or not (one.is_unique and other.is_unique) or not one.difference(other, sort=False).empty:
+        return
+    row = next(i for i in range(len(one)) if one[i] != other[i])
+    raise ValueError(
+        f"got features and labels whose index differs from row {row} on ({one[row]} and {other[row]}); need the rows "
+        "of both in one order; try labels.loc[features.index]"
+    )
+
+
+def _has_index(table: Any) -> bool:
+    return type(table).__module__.startswith("pandas.") and hasattr(table, "index")
+
+
 def as_labels(table: Any) -> Any:
     """Return the only column of a data frame of pandas; anything else as it is."""
     return table.iloc[:, 0] if is_pandas_frame(table) and table.shape[1] == 1 else table

@@ -643,6 +643,11 @@ class NNClassifier:
             If columns are missing or new, or rows have another shape than the network needs.
         """
         data = features_alone(X, PREDICT_ROWS).adapted(self.feature_names_in_, self.network.readable_shape)
+        if data.shape == () and self.network.accepts((data.n_rows,)):
+            raise ValueError(
+                f"got one row of {data.n_rows} numbers; need rows, an array of shape (n, {data.n_rows}); try "
+                "X[np.newaxis], or frame.iloc[[0]], for a single example"
+            )
         loader = Loader({"predict": data}, PREDICT_ROWS, network=self.network)
         with closing(LocalExecutor(self.network, loader)) as executor:
             return np.concatenate(list(executor.predict(loader.refs("predict"))))

@@ -48,7 +48,7 @@ class Target:
 
 
 def as_file(suffix: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
-    """Return a function of bytes that writes them to a file, in memory where there is one, for a function of its path."""
+    """Return a function of bytes that writes them to a file, in memory if possible, for a function of its path."""
     in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
     def read_bytes(data: bytes) -> Any:

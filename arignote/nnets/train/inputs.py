@@ -214,6 +214,11 @@ def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.
     """
     train, valid = labels["train"], labels.get("valid")
     problems = []
+    if len(train.counts) == 1 and len(classes) > 1:
+        problems.append(
+            f"got training rows of one class only, {describe_classes(classes[list(train.counts)])}, so that the "
+            "network learns to predict nothing else; try checking the labels"
+        )
     if train.is_ordered_by_class and not data.train.shuffle and n_batches > 1:
         problems.append(
             "got training rows in order of their classes, which nothing shuffles, so that the network forgets early "
