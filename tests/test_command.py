@@ -16,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -541,3 +542,22 @@ def test_a_run_of_an_earlier_version_keeps_its_order_of_rows(tmp_path, capsys, q
     for name, value in np.load(STORED / "command_expected.npz").items():
         if name.startswith("params/"):
             np.testing.assert_allclose(params[name.removeprefix("params/")], value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_table_of_the_columns_that_were_trained_on_has_no_labels(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(90, 3)), columns=["width", "height", "y"]).round(3)
+    labels = np.where(frame.width > 0, "wide", "narrow")
+    frame.assign(label=labels).to_csv("all.csv", index=False)
+    frame[["y", "width", "height"]].to_csv("new.csv", index=False)
+    layers = [["FCLayer", {"n_units": 8}], ["ClassificationOutputLayer", {"n_classes": 2}]]
+    write({"layers": layers, "fit": {"n_epochs": 20, "batch_size": 10, "sgd_type": "adam"}}, "net.json")
+    assert command.main(["train", "net.json", "--data", "all.csv", "--checkpoint", "runs/a"]) == 0
+    capsys.readouterr()
+    assert predict("runs/a", "--data", "all.csv") == 0
+    with_labels = capsys.readouterr()
+    assert "% of 90 examples are misclassified" in with_labels.err
+    assert predict("runs/a", "--data", "new.csv") == 0
+    without = capsys.readouterr()
+    assert without.out == with_labels.out and without.err == ""

@@ -109,6 +109,12 @@ def read_table(name: str | Path) -> tuple[list[str] | None, np.ndarray]:
         return header, _numbers(text, range(len(next(csv.reader(_lines(text))))), header, name)
 
 
+def read_column_names(name: str | Path) -> list[str] | None:
+    """Return the names of the columns of a table, if its first line has them."""
+    with naming(name, "CSV"):
+        return _header_and_rows(name)[0]
+
+
 def _header_and_rows(name: str | Path, max_bytes: int | None = None) -> tuple[list[str] | None, str]:
     """Return the names of the columns, if the first line has them, and the lines of the rows.
 
