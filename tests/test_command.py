@@ -16,7 +16,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits

@@ -43,8 +43,8 @@ def read_csv(
     name : str or Path
         May be compressed (.gz).
     label : str or int, optional
-        Name or number of the column of labels. By default the column named "label", "labels", "target", "class" or
-        "y", else the last one.
+        Name or number of the column of labels. By default the column named "label", "labels", "target", "class" or,
+        unless there is one named "x", "y"; else the last one.
     max_bytes : int, optional
         Refuse a compressed file that unpacks to more. By default 16 MiB and a hundred times its size.
 
@@ -196,8 +196,9 @@ def _label_column(header: list[str], n_columns: int, label: str | int | None, na
     if isinstance(label, int) and -n_columns <= label < n_columns:
         return label % n_columns
     if label is None:
-        usual = [i for i, field in enumerate(header) if field.lower() in LABEL_NAMES]
-        return usual[0] if usual else n_columns - 1
+        names = [field.lower() for field in header]
+        usual = [name for name in LABEL_NAMES if name in names and not (name == "y" and "x" in names)]  # coordinates
+        return names.index(usual[0]) if usual else n_columns - 1
     if label in header:
         return header.index(label)
     raise ValueError(f"{name}: got label={label!r}; need one of the columns; try one of {header or range(n_columns)}")

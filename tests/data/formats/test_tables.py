@@ -141,3 +141,12 @@ def test_numpy_does_not_write_behind_its_buffer(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONMALLOC": "debug"}  # which checks what is behind
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout == "whole\n", done.stderr[-1000:]
+
+
+@pytest.mark.parametrize(
+    ("header", "label"),
+    [("y,label,a", 1), ("Class,target,a", 1), ("a,y,b", 1), ("x,y,kind", 2), ("X,label,y", 1), ("a,b,c", 2)],
+)
+def test_the_column_of_labels_by_its_name(header, label, tmp_path):
+    (tmp_path / "a.csv").write_text(f"{header}\n10,11,12\n20,21,22\n")
+    assert files.read_csv(tmp_path / "a.csv")[1].tolist() == [10 + label, 20 + label]
