@@ -136,7 +136,7 @@ def test_what_is_refused(lines, tmp_path):
         ("[[FCLayr]]", "layer 1: got the type 'FCLayr'; need a layer"),
         ("[[FCLayer, {n_unit: 3}]]", "layer 1 (FCLayer): got the parameter 'n_unit'; need one that this layer takes"),
         ("~", "got no layers; need a list of layers; try the example in arignote --help"),
-        ("[&a [*a]]", "layer 1: got the type [[...]]; need a layer"),
+        ("[&a [*a]]", "layer 1: got the type [[[[...]]]]; need a layer"),
         (
             "[[FCLayer, {n_units: 3, n_units: 4}], [ClassificationOutputLayer, {n_classes: 3}]]",
             "got 'n_units' 2 times",

@@ -139,7 +139,7 @@ def test_training_goes_on_through_an_outage(fault, proxy, bucket, quick, blobs, 
     name = f"{bucket}/outage-{fault}/mine"
     outage = Outage(proxy, fault, 3, 8)
     classifier = NNClassifier(MLP, rng=1).fit(**given, checkpoint=name, callbacks=outage)
-    assert proxy.n_faults and outage.longest < 1.0  # s3fs repeats requests for a quarter of a minute
+    assert proxy.n_faults and outage.longest < 5  # s3fs repeats requests for a quarter of a minute
     assert "Training continues" in caplog.text and "Not written" not in caplog.text
     stored = files.checkpoint_read(name)
     assert stored.trainer.progress.epoch == 12
