@@ -121,7 +121,7 @@ class CheckpointWriter:
         self._seconds, self._batches = seconds, batches
         self._thread: threading.Thread | None = None
         self._guard = threading.Lock()
-        self._is_writing = self._is_late = False
+        self._is_writing = self._is_late = self._has_told = False
         self._unwritten: dict[str, Snapshot] = {}
         self._failure: BaseException | None = None
         self._at, self._batches_since = time.monotonic(), 0
@@ -210,8 +210,9 @@ class CheckpointWriter:
         """Wait until the snapshot before is written, or so long."""
         if self._thread is not None and self._is_writing:
             self._thread.join(seconds)
-            if self._thread.is_alive() and not self._is_late:
-                self._is_late = True
+            self._is_late = self._thread.is_alive()
+            if self._is_late and not self._has_told:
+                self._has_told = True
                 logger.warning("Checkpoint %s takes long to be written. Training continues.", self.name)
 
     def _raise_failure(self) -> None:

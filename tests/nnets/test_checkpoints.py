@@ -146,8 +146,15 @@ def test_what_comes_while_a_store_is_slow_is_written_when_it_is_not(tmp_path, mo
     assert time.monotonic() - started < 5
     assert caplog.text.count("takes long to be written. Training continues.") == 1
     may_write.set()
+    wait_until(lambda: not writer._is_writing)
+    may_write.clear()
+    for model in models[:3]:  # it is slow again
+        writer.write("best_model", model)
+    assert caplog.text.count("takes long to be written") == 1
+    may_write.set()
     writer.finish()
-    assert written == ["last", "last", "epoch5", "epoch6", "epoch7", "epoch8"]
+    assert written[6:] == ["best_model", "best_model"]
+    assert written[:6] == ["last", "last", "epoch5", "epoch6", "epoch7", "epoch8"]
     assert_same_params(files.checkpoint_read(tmp_path / "mine"), models[2])
     assert_same_params(files.checkpoint_read(tmp_path / "mine_epoch8.pkl.gz"), models[8])
     assert caplog.text.count("is given up, since it could not be written so far") == 5
