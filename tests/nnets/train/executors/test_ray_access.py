@@ -1,16 +1,18 @@
 """A cluster of this machine: no other machine reaches it, and nobody else reads its token."""
 
+import contextlib
 import os
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from arignote.nnets.train.executors import ray_access
-from tests.helpers import ROOT
+from tests.helpers import ROOT, wait_until
 
 
 def run(code, **environment):
@@ -125,3 +127,37 @@ def test_where_the_token_is(monkeypatch, tmp_path):
     assert ray_access.token_path() == Path("/etc/token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "abc")
     assert ray_access.token_path() is None
+
+
+def processes_of(folder):
+    """Return the processes that mention a folder on their command lines."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in path.read_bytes() and path.parent.name != str(os.getpid()):
+                found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_leaves_nothing_behind(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'arignote[ray]'")
+    code = """
+        import numpy as np
+        from arignote.nnets.nets import NNClassifier, define_mlp
+        X, y = np.random.rand(2000, 50), np.arange(2000) % 3
+        NNClassifier(define_mlp([9], 3), rng=1).fit(X, y, n_epochs=10_000, batch_size=200, workers=2)
+    """
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # a short name, since sockets are in it
+        before = set(os.listdir("/dev/shm"))
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": folder}
+        command = [sys.executable, "-c", textwrap.dedent(code)]
+        driver = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        for line in driver.stderr:
+            if "3/10000" in line:
+                break
+        assert len(processes_of(folder)) >= 2
+        driver.kill()
+        driver.communicate()
+        wait_until(lambda: not processes_of(folder), seconds=120)
+        assert set(os.listdir("/dev/shm")) <= before
