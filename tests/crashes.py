@@ -67,93 +67,103 @@ class _File(io.FileIO):
 @contextmanager
 def record(folder: Path) -> Iterator[Recording]:
     """Record what this program does to the files in a folder, by the functions of `os` and by `open`."""
-    found = Recording()
-    numbers: dict[str, int] = {}  # by name, at present
-    counter = itertools.count()
-    open_files: dict[int, int] = {}
-    for path in sorted(folder.iterdir()):
-        number = numbers[path.name] = next(counter)
-        found.contents[number] = path.read_bytes()
-    found.before = dict(numbers)
-    real: dict[str, Any] = {
-        name: getattr(os, name) for name in ("open", "fdopen", "link", "replace", "rename", "unlink", "remove", "fsync")
-    }
-    real_open = builtins.open
+    recorder = _Recorder(folder)
+    with (
+        mock.patch.multiple(os, **{name: getattr(recorder, name) for name in recorder.real if name != "open_file"}),
+        mock.patch.object(builtins, "open", recorder.open_file),
+    ):
+        yield recorder.recording
 
-    def name_of(path: Any) -> str | None:
-        path = Path(os.fsdecode(path)) if isinstance(path, str | bytes | os.PathLike) else None
-        return path.name if path is not None and path.parent == folder else None
 
-    def note(*event: Any) -> None:
-        found.events.append(event)
+class _Recorder:
+    """Stands for the functions that change files: calls them, and notes what they do in one folder."""
 
-    def rename_to(changes: dict[str, int | None]) -> None:
-        note("name", changes)
-        for name, number in changes.items():
-            if number is None:
-                del numbers[name]
-            else:
-                numbers[name] = number
+    FOLDER = -1  # the number of the folder itself, among those of its files
 
-    def opened(path: Any, flags: int, *arguments: Any, **named: Any) -> int:
-        name = name_of(path)
-        is_new = name is not None and name not in numbers and flags & os.O_CREAT
-        descriptor = real["open"](path, flags, *arguments, **named)
-        if is_new:
-            rename_to({name: next(counter)})
-        if name is not None:
-            open_files[descriptor] = numbers[name]
-            if flags & os.O_TRUNC and not is_new:
-                note("size", numbers[name], 0)
-        elif Path(os.fsdecode(path)) == folder:
-            open_files[descriptor] = -1
-        else:
-            open_files.pop(descriptor, None)
+    def __init__(self, folder: Path):
+        self.folder, self.recording = folder, Recording()
+        names = ("open", "fdopen", "link", "replace", "rename", "unlink", "remove", "fsync")
+        self.real: dict[str, Any] = {name: getattr(os, name) for name in names} | {"open_file": builtins.open}
+        self._next = itertools.count()
+        self._numbers: dict[str, int] = {}  # by name, at present
+        self._open: dict[int, int] = {}  # by descriptor
+        for path in sorted(folder.iterdir()):
+            self._numbers[path.name] = next(self._next)
+            self.recording.contents[self._numbers[path.name]] = path.read_bytes()
+        self.recording.before = dict(self._numbers)
+
+    # -- notes -------------------------------------------------------------------------------------------------------
+
+    def _note(self, *event: Any) -> None:
+        self.recording.events.append(event)
+
+    def _name(self, path: Any) -> str | None:
+        """Return the name of a file in the folder; None for any other."""
+        found = Path(os.fsdecode(path)) if isinstance(path, str | bytes | os.PathLike) else None
+        return found.name if found is not None and found.parent == self.folder else None
+
+    def _change(self, names: dict[str, int | None]) -> None:
+        self._note("name", names)
+        self._numbers = {name: n for name, n in (self._numbers | names).items() if n is not None}
+
+    def _opened(self, name: str, truncated: bool) -> int:
+        """Note that a file was opened to be written; return its number."""
+        if name not in self._numbers:
+            self._change({name: next(self._next)})
+        elif truncated:
+            self._note("size", self._numbers[name], 0)
+        return self._numbers[name]
+
+    # -- in place of os.* and open ------------------------------------------------------------------------------------
+
+    def open(self, path: Any, flags: int, *arguments: Any, **named: Any) -> int:
+        descriptor = self.real["open"](path, flags, *arguments, **named)
+        name = self._name(path)
+        self._open.pop(descriptor, None)
+        if name is not None and flags & (os.O_WRONLY | os.O_RDWR):
+            self._open[descriptor] = self._opened(name, bool(flags & os.O_TRUNC))
+        elif Path(os.fsdecode(path)) == self.folder:
+            self._open[descriptor] = self.FOLDER
         return descriptor
 
-    def as_file(descriptor: int, mode: str = "r", *arguments: Any, **named: Any) -> Any:
-        if descriptor in open_files and mode != "r" and "b" in mode:
-            return _File(descriptor, mode, note, open_files[descriptor])
-        return real["fdopen"](descriptor, mode, *arguments, **named)
+    def fdopen(self, descriptor: int, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+        if descriptor in self._open and mode in ("wb", "r+b"):
+            return _File(descriptor, mode, self._note, self._open[descriptor])
+        return self.real["fdopen"](descriptor, mode, *arguments, **named)
 
-    def open_file(path: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any:
-        name = name_of(path)
+    def open_file(self, path: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+        name = self._name(path)
         if name is None or mode in ("r", "rb"):
-            return real_open(path, mode, *arguments, **named)
-        assert "b" in mode
-        if name not in numbers:
-            rename_to({name: next(counter)})
-        elif "w" in mode:
-            note("size", numbers[name], 0)
-        file = _File(path, mode, note, numbers[name])
-        open_files[file.fileno()] = numbers[name]
+            return self.real["open_file"](path, mode, *arguments, **named)
+        number = self._opened(name, "w" in mode)
+        file = _File(path, mode, self._note, number)
+        self._open[file.fileno()] = number
         return file
 
-    def link(source: Any, target: Any) -> None:
-        real["link"](source, target)
-        rename_to({name_of(target): numbers[name_of(source)]})
+    def link(self, source: Any, target: Any) -> None:
+        self.real["link"](source, target)
+        self._change({self._name(target): self._numbers[self._name(source)]})
 
-    def replace(source: Any, target: Any) -> None:
-        real["replace"](source, target)
-        old, new = name_of(source), name_of(target)
-        if numbers[old] != numbers.get(new):  # two links to one file stay
-            rename_to({new: numbers[old], old: None})
+    def replace(self, source: Any, target: Any) -> None:
+        self.real["replace"](source, target)
+        old, new = self._name(source), self._name(target)
+        if self._numbers[old] != self._numbers.get(new):  # two links to one file stay
+            self._change({new: self._numbers[old], old: None})
 
-    def unlink(path: Any, **named: Any) -> None:
-        real["unlink"](path, **named)
-        if name_of(path) is not None:
-            rename_to({name_of(path): None})
+    rename = replace
 
-    def fsync(descriptor: int) -> None:
-        real["fsync"](descriptor)
-        number = open_files.get(descriptor)
+    def unlink(self, path: Any, **named: Any) -> None:
+        self.real["unlink"](path, **named)
+        if self._name(path) is not None:
+            self._change({self._name(path): None})
+
+    remove = unlink
+
+    def fsync(self, descriptor: int) -> None:
+        self.real["fsync"](descriptor)
+        number = self._open.get(descriptor)
         if number is not None:
-            note(*(("sync folder",) if number == -1 else ("sync", number)))
-
-    substitutes = {"open": opened, "fdopen": as_file, "link": link, "replace": replace, "rename": replace}
-    substitutes |= {"unlink": unlink, "remove": unlink, "fsync": fsync}
-    with mock.patch.multiple(os, **substitutes), mock.patch.object(builtins, "open", open_file):
-        yield found
+            self._note(*(("sync folder",) if number == self.FOLDER else ("sync", number)))
 
 
 def states(recording: Recording) -> Iterator[tuple[dict[str, bytes], list[Any]]]:
