@@ -52,7 +52,7 @@ SOCKETS = """
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
 
 
-@pytest.mark.parametrize("first", ["", "import ray"])
+@pytest.mark.parametrize("first", ["", pytest.param("import ray", marks=pytest.mark.slow)])
 def test_a_cluster_of_this_machine_listens_on_loopback_alone(first, tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'arignote[ray]'")
     code = f"""
