@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -230,14 +230,23 @@ class NNClassifier:
         ValueError
             If this network lacks such a parameter, or has it in another shape. Then nothing was changed.
         """
-        if isinstance(source, str | Path):
-            source = arrays.read(source) if arrays.is_supported(source) else checkpoint_read(source)
-        values = source.network.get_values() if isinstance(source, NNClassifier) else dict(source)
-        if layers is not None:
-            known = {name.rpartition(".")[0] for name in values}
-            wanted = [layers] if isinstance(layers, str) else layers
-            names = {checks.choice(name, known, "the layer name") for name in wanted}
-            values = {name: value for name, value in values.items() if name.rpartition(".")[0] in names}
+
+        def choose(names: Iterable[str]) -> list[str]:
+            chosen = list(names)
+            if layers is not None:
+                known = {name.rpartition(".")[0] for name in chosen}
+                wanted = [layers] if isinstance(layers, str) else layers
+                of_layers = {checks.choice(name, known, "the layer name") for name in wanted}
+                chosen = [name for name in chosen if name.rpartition(".")[0] in of_layers]
+            self.network.require_names(chosen, "the other network")
+            return chosen
+
+        if isinstance(source, str | Path) and arrays.is_supported(source):
+            values = arrays.read(source, choose)
+        else:
+            source = checkpoint_read(source) if isinstance(source, str | Path) else source
+            values = source.network.get_values() if isinstance(source, NNClassifier) else dict(source)
+            values = {name: values[name] for name in choose(values)}
         self.network.set_values(values, "the other network")
         self._has_copied_params = True
         if self.trainer is not None:

@@ -1,7 +1,7 @@
 """A network: connected layers, their parameters, and the expressions and functions made of them."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -138,6 +138,15 @@ class Network:
         """Return copies of all parameters and buffers."""
         return {name: param.get_value() for name, param in self.params.items()}
 
+    def require_names(self, names: Iterable[str], what: str) -> None:
+        """Refuse names of which this network has no parameter; see `require_values`."""
+        for name in names:
+            if name not in self.params:
+                raise ValueError(
+                    f"got the parameter {name!r} from {what}; need one of this network; "
+                    f"{checks.suggestion(name, self.params)}"
+                )
+
     def require_values(self, values: Mapping[str, np.ndarray], what: str) -> None:
         """Refuse values by name for which this network has no parameter, or one of another shape.
 
@@ -147,11 +156,7 @@ class Network:
             `what` says where the values come from.
         """
         for name, value in values.items():
-            if name not in self.params:
-                raise ValueError(
-                    f"got the parameter {name!r} from {what}; need one of this network; "
-                    f"{checks.suggestion(name, self.params)}"
-                )
+            self.require_names([name], what)
             expected = self.params[name].get_value(borrow=True).shape
             if np.shape(value) != expected:
                 raise ValueError(

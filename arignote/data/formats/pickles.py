@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from arignote.data import storage, unpickle
-from arignote.data.formats.errors import naming
+from arignote.data.formats.npy import read_npy
 from arignote.data.formats.packed import CheckpointError, unpacked
 from arignote.data.formats.tables import read_table
 
@@ -58,8 +58,7 @@ def read_array(name: str | Path) -> np.ndarray:
     if not path.is_file():
         raise storage.missing(name)
     if path.suffix == ".npy":
-        with naming(path, "npy"):
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+        return read_npy(name)
     if path.name.endswith((".csv", ".csv.gz")):
         _, table = read_table(path)
         return table[:, 0] if table.shape[1] == 1 else table

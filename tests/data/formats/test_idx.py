@@ -20,3 +20,17 @@ def test_idx_files(tmp_path, dtype, packed):
         (tmp_path / "x").write_bytes(content[:cut])
         with pytest.raises(ValueError, match="got a file that is not in IDX form|bytes of data for shape"):
             files.read_idx(tmp_path / "x")
+
+
+HEADERS = {
+    "more axes than numpy has": bytes([0, 0, 8, 80]) + b"\0\0\0\1" * 80 + b"\1",
+    "more values than memory": bytes([0, 0, 0x0E, 4]) + b"\x7f\xff\xff\xff" * 4,
+    "no values, of a shape that no array has": bytes([0, 0, 0x0E, 4]) + bytes(4) + b"\x7f\xff\xff\xff" * 3,
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_damaged_headers_are_refused(kind, tmp_path):
+    (tmp_path / "x").write_bytes(HEADERS[kind])
+    with pytest.raises(ValueError, match=r"x: got .+; need .+; try "):
+        files.read_idx(tmp_path / "x")
