@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from arignote.data import files, readers
-from arignote.data.formats import read_labelled_table
+from arignote.data.formats import read_labelled_table, tables
 from tests.helpers import ROOT
 
 
@@ -150,3 +150,61 @@ def test_numpy_does_not_write_behind_its_buffer(tmp_path):
 def test_the_column_of_labels_by_its_name(header, label, tmp_path):
     (tmp_path / "a.csv").write_text(f"{header}\n10,11,12\n20,21,22\n")
     assert files.read_csv(tmp_path / "a.csv")[1].tolist() == [10 + label, 20 + label]
+
+
+@pytest.mark.parametrize("content", ["a,b,label", "a,b,label\n\n\n", '"a\nb",c\n', ",", "\n", ""])
+@pytest.mark.parametrize("read", [files.read_csv, files.read_array, readers.Data])
+def test_names_without_rows_are_refused(content, read, tmp_path):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(ValueError, match=r"a.csv: got .+; need .+; try "):
+        read(str(tmp_path / "a.csv"))
+
+
+def test_blank_lines_and_names_of_several_lines_are_no_rows(tmp_path):
+    (tmp_path / "a.csv").write_text('\n"a\nb",label\n\n1,x\n\n2,y\n')
+    table = read_labelled_table(tmp_path / "a.csv")
+    assert table.columns == ["a\nb"] and table.features.tolist() == [[1], [2]] and table.labels.tolist() == ["x", "y"]
+
+
+@pytest.mark.parametrize("names", ["a,label", "a,b,c,label"])
+def test_there_is_a_name_for_each_column(names, tmp_path):
+    (tmp_path / "a.csv").write_text(f"{names}\n1,2,0\n3,4,1\n")
+    with pytest.raises(ValueError, match=r"a.csv: got \d names of columns, and 3 fields in row 0; need as many"):
+        files.read_csv(tmp_path / "a.csv")
+
+
+def test_numbers_that_float32_does_not_have_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b,label\n1,2,0\n3,-1e39,1\n")
+    with pytest.raises(ValueError, match=r"a.csv: got -1e\+39 in row 1; need numbers that float32 has"):
+        files.read_csv(tmp_path / "a.csv")
+    assert files.read_csv(tmp_path / "a.csv", label="b")[1].tolist() == [2, -1e39]
+
+
+def test_one_long_label_does_not_make_all_others_long(tmp_path):
+    (tmp_path / "a.csv").write_text("1,a\n" * 10_000 + "1," + "b" * 100_000 + "\n")
+    with pytest.raises(ValueError, match=r"a.csv: got a label of 100000 characters, 'b+.*; need names of classes"):
+        files.read_csv(tmp_path / "a.csv")
+
+
+def test_a_field_longer_than_any_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("a,label\n1," + "b" * 200_000 + "\n")
+    with pytest.raises(ValueError, match=r"a.csv: got a file that cannot be read as CSV \(field larger than"):
+        files.read_csv(tmp_path / "a.csv")
+
+
+def test_many_columns_of_text_are_looked_at_once(tmp_path, monkeypatch):
+    """Whether the first line has names, which it takes all rows to know."""
+    n_read = 0
+    whole = tables.csv.reader
+
+    def reader(lines):
+        nonlocal n_read
+        rows = whole(lines)
+        n_read += 1
+        return rows
+
+    monkeypatch.setattr(tables.csv, "reader", reader)
+    (tmp_path / "a.csv").write_text(("0," + ",".join("a" for _ in range(500)) + "\n") * 20)
+    with pytest.raises(ValueError, match="got 'a' in row 0, column 1"):
+        files.read_array(tmp_path / "a.csv")
+    assert n_read == 2
