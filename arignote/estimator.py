@@ -14,6 +14,7 @@ except ImportError as error:
         f"got {error}; need scikit-learn for the estimator; try: pip install 'arignote[sklearn]'"
     ) from error
 
+from arignote.data.reader import refuse_masked
 from arignote.nnets.nets import NNClassifier, define_mlp
 
 
@@ -99,6 +100,8 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> "ArignoteClassifier":
         """Train a new network on features (n, n_features) and labels (n,)."""
+        refuse_masked(X)  # scikit-learn ignores the mask
+        refuse_masked(y)
         X, y = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -131,6 +134,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, in the order of `classes_`: shape (n, n_classes)."""
         check_is_fitted(self)
+        refuse_masked(X)
         X = validate_data(self, X, dtype=np.float32, reset=False)
         return self.classifier_.predict_proba(X)
 

@@ -103,3 +103,13 @@ def test_without_scikit_learn_the_remedy_is_named(monkeypatch):
         ImportError, match=r"need scikit-learn for the estimator; try: pip install 'arignote\[sklearn\]'"
     ):
         importlib.import_module("arignote.estimator")
+
+
+def test_masked_values_are_refused():
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    fitted = ArignoteClassifier(n_epochs=1).fit(np.ma.array(X), np.ma.array(y))
+    masked = np.ma.masked_greater(X, 37)
+    for use in (lambda: fitted.fit(masked, y), lambda: fitted.fit(X, np.ma.masked_equal(y, 1)),
+                lambda: fitted.predict(masked)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"got a masked array with \d+ masked values; need values everywhere"):
+            use()

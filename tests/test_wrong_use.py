@@ -71,6 +71,8 @@ WRONG = {
     ),
     "a masked array": (lambda: fit(np.ma.masked_less(X, 0.1)), r"a masked array with \d+ masked values; .*filled"),
     "masked labels": (lambda: fit(labels=np.ma.masked_equal(y, 1)), "a masked array with .* masked values"),
+    "a list of masked rows": (lambda: fit(list(np.ma.masked_less(X, 0.1))), r"a masked array with \d+ masked values"),
+    "a masked number": (lambda: fit(labels=[*y[:-1], np.ma.masked]), "a masked array with 1 masked values"),
     "predicting masked rows": (lambda: build(FC, OUTPUT, n_in=4).predict(np.ma.masked_less(X, 0.1)), "masked values"),
     "NaN": (lambda: fit(np.full_like(X, np.nan)), "got nan in row 0.*try numpy.nan_to_num"),
     "a fraction in per cent": (lambda: fit(valid=20), "got valid=20; .*less than 1; try valid=0.5"),

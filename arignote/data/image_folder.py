@@ -85,9 +85,10 @@ class ImageFolderReader(ImageReader):
 
 
 def _tell_of_links(folder: Path, paths: list[Path]) -> None:
-    """Say in the log if images are links to files that are elsewhere: they are read."""
-    inside = folder.resolve()
-    outside = [path for path in paths if path.is_symlink() and not path.resolve().is_relative_to(inside)]
+    """Say in the log if links, of images or of class folders, lead to images that are elsewhere: they are read."""
+    inside, linked = folder.resolve(), {path.name for path in folder.iterdir() if path.is_symlink()}
+    links = [path for path in paths if path.is_symlink() or path.relative_to(folder).parts[0] in linked]
+    outside = [path for path in links if not path.resolve().is_relative_to(inside)]
     if outside:
         logger.info("%d of the images are links that lead out of %s, such as %s.", len(outside), folder, outside[0])
 

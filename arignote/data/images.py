@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 MAX_PIXELS = 2**26
+DRAWN_BY_PROGRAMS = frozenset({"EPS"})
+"""Formats for which Pillow starts another program, which does what the file says; whatever the suffix of the file."""
+
 CHECKS = ("header", "all")
 SHOW_AFTER, SHOW_EVERY = 1.0, 3.0  # seconds
 
@@ -240,6 +243,8 @@ def read_image(path: Path, gray: bool, size: tuple[int, ...], check: Callable[[H
 
 
 def _header(image: Any) -> Header:
+    if image.format in DRAWN_BY_PROGRAMS:
+        raise ValueError(f"got the format {image.format}, which another program would have to draw")
     return Header((image.height, image.width), image.mode in GRAY_MODES)
 
 

@@ -244,8 +244,9 @@ class ArrayReader(Reader):
 
 
 def refuse_masked(rows: Any) -> None:
-    """Refuse an array of which some values are masked, since what is behind the mask would be used."""
-    n_masked = int(np.ma.getmaskarray(rows).sum()) if isinstance(rows, np.ma.MaskedArray) else 0
+    """Refuse an array, or a list of rows, with masked values, since what is behind the mask would be used."""
+    parts = rows if isinstance(rows, list | tuple) else [rows]
+    n_masked = sum(int(np.ma.getmaskarray(part).sum()) for part in parts if isinstance(part, np.ma.MaskedArray))
     if n_masked:
         raise ValueError(
             f"got a masked array with {n_masked} masked values; need values everywhere; try X.filled(0), or leaving "

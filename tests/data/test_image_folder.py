@@ -51,6 +51,10 @@ def test_links_that_lead_elsewhere_are_followed_and_said(tmp_path, caplog):
     assert (
         f"1 of the images are links that lead out of {tmp_path}/mine, such as {tmp_path}/mine/dogs/3.png" in caplog.text
     )
+    caplog.clear()
+    (tmp_path / "mine/foxes").symlink_to(tmp_path / "elsewhere")
+    assert ImageFolderReader(tmp_path / "mine").classes == ["cats", "dogs", "foxes"]
+    assert f"2 of the images are links that lead out of {tmp_path}/mine, such as" in caplog.text
 
 
 def test_gray_images_stay_gray_and_hidden_files_are_ignored(tmp_path):

@@ -199,6 +199,13 @@ def test_images_that_are_far_too_large_are_refused_by_their_header(tmp_path, mon
         reader.verify()
 
 
+def test_no_program_is_started_to_draw_an_image(tmp_path):
+    Image.new("RGB", (4, 6)).save(tmp_path / "a.eps")
+    path = (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a.png: got a file that cannot be read as an image \(got the format EPS"):
+        ImageReader([path])
+
+
 @pytest.mark.parametrize("check", ["header", "all"])
 def test_images_that_differ_from_the_first_are_named(check, tmp_path):
     gray, color = gray_file(tmp_path), color_file(tmp_path)
