@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arignote.data import files, unpickle
+from arignote.data import files, formats, images, unpickle
 from arignote.data.formats import arrays
 from arignote.data.images import ImageReader
 from arignote.data.readers import Data
@@ -41,22 +41,52 @@ def idx(array):
     return struct.pack(f">BBBB{array.ndim}i", 0, 0, 0x0D, array.ndim, *array.shape) + array.astype(">f4").tobytes()
 
 
+def zipped(entry):
+    """Return a .npz file of one entry, with a checksum that is right whatever is in it."""
+
+    def write(file):
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("X.npy", entry)
+
+    return saved(write)
+
+
+def same(content):
+    return content
+
+
 CSV = "\n".join(["a,b,label", *(f"{i},{i / 7:.3f},{i % 2}" for i in range(20))]).encode()
+NAMES = b'"a, b","c\nd",label\n' + b"".join(b'%d,"%d.5e-1",dog %d\n' % (i, i, i % 3) for i in range(20))
+NPY = saved(lambda file: np.save(file, ROWS))
 read_image = lambda path: ImageReader([path]).take([0])  # noqa: E731
-# The name of a file -> a good content, and the function that reads it.
+# The name of a file -> a good content, the function that reads it, and what is done with a mutated content before that.
 FORMATS = {
-    "a.npz": (saved(np.savez, X=ROWS, y=np.arange(12)), arrays.read),
-    "packed.npz": (saved(np.savez_compressed, X=ROWS, y=np.arange(12)), arrays.read),
-    "a.safetensors": (safetensors.save({"X": ROWS, "y": np.arange(12)}), arrays.read),
-    "a.npy": (saved(lambda file: np.save(file, ROWS)), files.read_array),
-    "a-idx2-ubyte": (idx(ROWS), files.read_idx),
-    "a-idx2-ubyte.gz": (gzip.compress(idx(ROWS)), files.read_idx),
-    "a.csv": (CSV, files.read_csv),
-    "a.csv.gz": (gzip.compress(CSV), files.read_csv),
-    "table.csv": (CSV, files.read_array),
-    "a.pkl": (pickle.dumps((ROWS, list(range(12)))), files.read_pickle),
-    **{f"a.{form}": (image(form), read_image) for form in ("png", "jpeg", "gif", "bmp", "tiff", "webp", "ppm")},
-}
+    "a.npz": (saved(np.savez, X=ROWS, y=np.arange(12)), arrays.read, same),
+    "packed.npz": (saved(np.savez_compressed, X=ROWS, y=np.arange(12)), arrays.read, same),
+    "entry.npz": (NPY, arrays.read, zipped),
+    "a.safetensors": (safetensors.save({"X": ROWS, "y": np.arange(12)}), arrays.read, same),
+    "a.npy": (NPY, files.read_array, same),
+    "a-idx2-ubyte": (idx(ROWS), files.read_idx, same),
+    "a-idx2-ubyte.gz": (gzip.compress(idx(ROWS)), files.read_idx, same),
+    "a.csv": (CSV, files.read_csv, same),
+    "a.csv.gz": (gzip.compress(CSV), files.read_csv, same),
+    "names.csv.gz": (NAMES, formats.read_labelled_table, gzip.compress),
+    "header.csv": (NAMES, formats.read_column_names, same),
+    "table.csv": (CSV, formats.read_table, same),
+    "array.csv": (CSV, files.read_array, same),
+    "a.pkl": (pickle.dumps((ROWS, list(range(12)))), files.read_pickle, same),
+    **{f"a{suffix}": (image(form), read_image, same) for suffix, form in
+       {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".bmp": "bmp", ".tif": "tiff", ".tiff": "tiff",
+        ".webp": "webp", ".ppm": "ppm"}.items()},
+    "a.pgm": (saved(lambda file: Image.fromarray(np.arange(48, dtype="u1").reshape(8, 6)).save(file, "ppm")),
+              read_image, same),
+}  # fmt: skip
+
+
+def test_every_format_is_here():
+    names = {name for name in formats.__all__ if name.startswith("read_")}
+    assert {getattr(formats, name) for name in names} <= {read for _, read, _ in FORMATS.values()}
+    assert {os.path.splitext(name)[1] for name in FORMATS} >= set(arrays.FORMATS) | images.SUFFIXES
 
 
 def mutated(content, rng):
@@ -81,15 +111,15 @@ N_MUTATIONS = int(os.environ.get("ARIGNOTE_MUTATIONS", "150"))
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_damaged_file_gives_an_error_with_its_name_or_an_array(name, tmp_path):
-    content, read = FORMATS[name]
+    content, read, pack = FORMATS[name]
     path = tmp_path / name
-    path.write_bytes(content)
+    path.write_bytes(pack(content))
     read(path)
     rng, n_refused = random.Random(name), 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decoders warn of this and that
         for _ in range(N_MUTATIONS):
-            path.write_bytes(mutated(content, rng))
+            path.write_bytes(pack(mutated(content, rng)))
             try:
                 read(path)
             except ValueError as error:
