@@ -83,6 +83,8 @@ def read(name: str | Path) -> dict[str, Any]:
         if "layers" not in config:
             raise ValueError("got no layers; need a list of layers; try the example in arignote --help")
         _check_entries(config)
+    except RecursionError as error:
+        raise ValueError(f"{path}: got entries nested too deeply; need a configuration; try fewer levels") from error
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
     return config
@@ -188,7 +190,7 @@ def _check(name: str, value: Any, hint: Any, example: str = "", where: str = "")
     needed = " or ".join(dict.fromkeys(kind.needed for kind in kinds))
     note = " (yes, no, on and off in YAML)" if isinstance(value, bool) and KINDS[str] in kinds else ""
     example = example or next(iter(kinds)).example
-    raise ValueError(f"got {name}={value!r}{note}{where}; need {needed}; try {name}: {example}")
+    raise ValueError(f"got {name}={checks.brief(value)}{note}{where}; need {needed}; try {name}: {example}")
 
 
 def _fits_inside(value: Any, inside: tuple) -> bool:

@@ -189,3 +189,24 @@ def test_what_the_entries_make(tmp_path):
     config = read(tmp_path, LAYERS + "early_stopping: {patience: 3}\n")
     assert configuration.callbacks(config)[0].patience == 3
     assert configuration.augmentation(config) is None
+
+
+@pytest.mark.parametrize("name", ["deep.yaml", "deep.json"])
+def test_values_that_are_nested_too_deeply_are_refused(name, tmp_path):
+    (tmp_path / name).write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=rf"{name}: got entries nested too deeply; need .*; try "):
+        configuration.read(tmp_path / name)
+
+
+DOUBLED = "&a0 [x, x]" + "".join(f", &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60))
+ENTRIES = ["name: [%s]", "fit: {n_epochs: [%s]}", "fit: {lr_rule: [%s]}", "size: {a: [%s]}", "record: [%s]",
+           "early_stopping: {patience: [%s]}", "augmentation: {shift: [%s]}", "check: [%s]", "rng: [%s]"]  # fmt: skip
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_messages_do_not_print_what_aliases_stand_for(entry, tmp_path):
+    """Sixty lists, each of two of the one before, would be printed as 10**18 letters."""
+    (tmp_path / "a.yaml").write_text(f"layers: [[ClassificationOutputLayer, {{n_classes: 3}}]]\n{entry % DOUBLED}\n")
+    with pytest.raises(ValueError, match=r"a.yaml: got .*; need .*; try ") as caught:
+        configuration.read(tmp_path / "a.yaml")
+    assert len(str(caught.value)) < 1000
