@@ -2,11 +2,13 @@
 
 import hashlib
 import http.server
+import ipaddress
+import os
 import struct
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +158,34 @@ def hold(name, seconds=30):
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
         yield process
+
+
+def process_tree(pid):
+    """Return a process and all that it has started, directly or not, which still run."""
+    found = [pid]
+    for path in Path("/proc").glob(f"{pid}/task/*/children"):
+        with suppress(OSError):
+            found += [each for child in path.read_text().split() for each in process_tree(int(child))]
+    return found
+
+
+def listening_addresses(pids):
+    """Return the address of each TCP socket on which some processes listen, and the process."""
+    owners = {}
+    for pid in pids:
+        for path in Path(f"/proc/{pid}/fd").glob("*"):
+            with suppress(OSError):
+                owners[os.readlink(path)] = pid
+    found = []
+    for name in ("tcp", "tcp6"):
+        for line in Path("/proc/net", name).read_text().splitlines()[1:]:
+            _, local, _, state, *fields = line.split()
+            owner = owners.get(f"socket:[{fields[5]}]")
+            if state == "0A" and owner is not None:
+                words = bytes.fromhex(local.partition(":")[0])  # each four bytes are a number of this machine
+                address = ipaddress.ip_address(b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4)))
+                found.append((getattr(address, "ipv4_mapped", None) or address, owner))
+    return found
 
 
 # -- gradients -------------------------------------------------------------------------------------------------------

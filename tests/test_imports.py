@@ -40,7 +40,7 @@ PARTS = {
     "nnets": ("arguments", "activations", "schedules", "updates", "objectives", "metrics", "layers", "definitions",
               "classes", "network", "onnx_export", "callbacks", "checkpoints", "train.inputs", "train.interrupt",
               "train.environment", "train.executors.base", "train.executors.local", "train.executors.sharded",
-              "train.executors.ray_access", "train.executors.ray", "train.state", "train.resume",
+              "train.executors.local_cluster", "train.executors.ray", "train.state", "train.resume",
               "train.executors.choice", "train.loop", "nets"),
 }  # fmt: skip
 # Modules with names for users to import, and nothing else; no other module of the library imports them.

@@ -23,7 +23,7 @@ def migrate(state: Mapping[str, Any]) -> dict[str, Any]:
     --------
     >>> old = {"state_version": 1, "name": "mine", "trainer": None}
     >>> migrate(old)
-    {'state_version': 3, 'name': 'mine', 'run': None, 'classes': None, 'columns': None}
+    {'state_version': 4, 'name': 'mine', 'run': None, 'classes': None, 'columns': None}
     """
     version = state.get("state_version")
     if type(version) is not int or version not in (*MIGRATIONS, VERSION):
@@ -56,5 +56,16 @@ def _from_version_2(state: dict[str, Any]) -> dict[str, Any]:
     return state | {"state_version": 3, "run": run, "classes": None, "columns": None}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1, 2: _from_version_2}
+def _from_version_3(state: dict[str, Any]) -> dict[str, Any]:
+    """The environment of a run was first unknown, and then kept with its settings."""
+    run = state["run"]
+    if run is not None:
+        settings = dict(run["settings"])
+        run = dict(run) | {"environment": settings.pop("environment", {}), "settings": settings}
+    return state | {"state_version": 4, "run": run}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _from_version_1, 2: _from_version_2, 3: _from_version_3,
+}  # fmt: skip
 """Version of a state -> a function that returns it in the next version."""

@@ -17,7 +17,7 @@ import numpy as np
 from arignote.util.checks import brief
 from arignote.util.hints import mismatch
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass
@@ -146,6 +146,9 @@ class RunState(PlainState):
         The state of each callback, by its name.
     data : dict of str to dict
         The fingerprint of the data of each split; see :mod:`arignote.data.fingerprint`.
+    environment : dict of str to str
+        Threads, versions and kernels that it was last trained with; see :mod:`arignote.nnets.train.environment`. Empty
+        if nothing was trained, and for runs of earlier versions.
     """
 
     settings: dict[str, Any]
@@ -156,6 +159,7 @@ class RunState(PlainState):
     last_params: dict[str, np.ndarray] | None
     callbacks: dict[str, dict[str, Any]]
     data: dict[str, dict[str, Any]]
+    environment: dict[str, str]
 
     def check(self) -> None:
         require(all("epoch" in entry for entry in self.history), "an entry of the history without epoch", "it in each")

@@ -18,7 +18,19 @@ from types import ModuleType
 from arignote.native import build
 from arignote.native.build import BuildError
 
-__all__ = ["BuildError", "available", "build", "disable", "has", "kernels", "prepare", "set_threads", "threads"]
+__all__ = [
+    "BuildError",
+    "available",
+    "build",
+    "disable",
+    "has",
+    "kernels",
+    "prepare",
+    "set_threads",
+    "threads",
+    "using_threads",
+    "version",
+]
 
 lock = threading.Lock()
 disabled = False
@@ -103,6 +115,11 @@ def describe() -> str:
         return "not available: computing in numpy"
     library = "oneDNN" if has("convolve") else "no oneDNN"
     return f"compiled, {library}"
+
+
+def version() -> str:
+    """Return what the results of the kernels depend on; see :func:`arignote.native.build.version`."""
+    return "none" if disabled or not available() else build.version()
 
 
 n_threads = 0

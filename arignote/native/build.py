@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -71,23 +71,38 @@ def library_path() -> Path:
 
 
 def _fingerprint() -> str:
+    """Return a name for the compiled code; it depends on the installation too."""
+    gxx = Path(compiler()).resolve()
+    installed = f"{gxx.stat().st_mtime_ns} {sys.version} {np.__version__} {onednn()}"
+    return _digest([*_code_parts(), installed])
+
+
+def version() -> str:
+    """Return a short name for what the results of the kernels depend on, to compare machines and installations.
+
+    It stands for the sources, the compiler and the processor, and names the version of oneDNN.
+    """
+    library = "no oneDNN" if onednn() is None else f"oneDNN {metadata.version('onednn-cpu-gomp')}"
+    return f"{_digest(_code_parts())[:8]} with {library}"
+
+
+def _digest(parts: Iterable[str | bytes]) -> str:
     digest = hashlib.sha256()
-    for part in _fingerprint_parts():
+    for part in parts:
         digest.update(part if isinstance(part, bytes) else part.encode())
         digest.update(b"\0")
     return digest.hexdigest()[:24]
 
 
-def _fingerprint_parts() -> Iterator[str | bytes]:
-    """Yield everything that the compiled code depends on."""
+def _code_parts() -> Iterator[str | bytes]:
+    """Yield the sources, the flags, the compiler and the features of the processor."""
     for path in [*sources(), *sorted([*PACKAGE.glob("native/*.h"), *PACKAGE.glob("ops/*.h")])]:
         yield path.name
         yield path.read_bytes()
     yield from FLAGS
     gxx = Path(compiler()).resolve()
-    yield f"{gxx} {gxx.stat().st_size} {gxx.stat().st_mtime_ns}"
+    yield f"{gxx} {gxx.stat().st_size}"
     yield _processor()
-    yield f"{sys.version} {np.__version__} {onednn()}"
 
 
 def _processor() -> str:

@@ -515,7 +515,6 @@ class NNClassifier:
                 inputs.warn_of_order(data, labels, self.classes_, loader.n_batches("train"))
             else:
                 self._resume(self.trainer, given, change, used)
-            trainer.note_environment()
             trainer.settings.augmentation, trainer.data = used, fingerprints
             if keep_all is not None:
                 trainer.settings.checkpoint_all = keep_all

@@ -169,7 +169,7 @@ def forged(state_change):
         (lambda s: s | {"input_shape": [5]}, r"input_shape=\[5\], which is not a tuple or None"),
         (lambda s: s | {"input_shape": (10**12,), "params": None}, "cannot be restored"),
         (lambda s: s | {"input_shape": (10**12,)}, r"fc1.W of shape \(5, 8\).*need \(1000000000000, 8\)"),
-        (lambda s: s | {"state_version": 99}, "got a state of version 99; need version 3 or an .*try a newer Arignote"),
+        (lambda s: s | {"state_version": 99}, "got a state of version 99; need version 4 or an .*try a newer Arignote"),
         (lambda s: {}, "got a state of version None"),
         (lambda s: s | {"run": {"settings": {}}}, "cannot be restored"),
         (lambda s: 5, "cannot be restored"),

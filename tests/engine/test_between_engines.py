@@ -80,7 +80,7 @@ def result_of(tmp_path_factory):
         environment = {key: value for key, value in os.environ.items() if key != "PYTENSOR_FLAGS"} | chosen
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        result = json.loads(done.stdout)
+        result = json.loads(done.stdout) | {"log": done.stderr}
         assert result["engine"] == chosen["ARIGNOTE_ENGINE"]
         return result
 
@@ -101,3 +101,6 @@ def test_a_run_can_be_resumed_on_another_engine(result_of, first, second):
     expected, found = result_of("theano", 2), result_of(second, 2, started_by=first)
     assert len(found["losses"]) == 200
     np.testing.assert_allclose(found["losses"], expected["losses"], rtol=1e-3)
+    (said,) = [line for line in found["log"].splitlines() if "the last bits" in line]
+    named = ("theano 1", "pytensor 3") if "theano" in (first, second) else ("backend jax instead of c",)
+    assert all(each in said for each in ("Resuming with", *named))

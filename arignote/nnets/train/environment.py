@@ -1,50 +1,43 @@
-"""What results depend on beside the program and its data: versions, kernels, threads, the float type."""
+"""What results depend on to the last bit, besides the state of a run and its data: threads, versions, kernels."""
 
-import logging
 import platform
 from collections.abc import Mapping
 
 from arignote import __version__, engine, native
 
-logger = logging.getLogger(__name__)
 
-
-def environment(threads: int | None = None) -> dict[str, str]:
-    """Return what has to be the same for results to be the same to the bit, by name.
-
-    Parameters
-    ----------
-    threads : int, optional
-        Threads to compute in, by default those of this thread of the program.
-    """
-    described = engine.describe()
-    build = f", build {native.build.library_path().parent.name}" if native.available() else ""
-    found = {
-        "arignote": __version__,
-        "python": platform.python_version(),
-        "kernels": f"{native.describe()}{build}",
-        "threads": str(threads or native.threads()),
-    }
-    found |= {name: str(described[name]) for name in ("engine", "numpy", "backend", "device", "float")}
-    return found | {"engine": f"{described['engine']} {described['version']}"}
-
-
-def differences(found: Mapping[str, str], expected: Mapping[str, str], where: str) -> str:
-    """Return in words what differs from what is expected; `where` says what that is.
+def environment() -> dict[str, str]:
+    """Return what has to be the same for results to be the same: threads, versions, kernels, float type.
 
     Examples
     --------
-    >>> differences({"numpy": "1.23.5", "threads": "2"}, {"numpy": "1.22.0", "threads": "2"}, "before")
-    'numpy 1.23.5 (before 1.22.0)'
+    >>> list(environment())
+    ['threads', 'arignote', 'python', 'engine', 'numpy', 'backend', 'device', 'float', 'kernels']
     """
-    differing = [name for name, value in expected.items() if found.get(name) != value]
-    return ", ".join(f"{name} {found.get(name, 'unknown')} ({where} {expected[name]})" for name in differing)
+    described = engine.describe()
+    return {
+        "threads": str(native.threads()),
+        "arignote": __version__,
+        "python": platform.python_version(),
+        "engine": f"{described['engine']} {described['version']}",
+        **{name: str(described[name]) for name in ("numpy", "backend", "device", "float")},
+        "kernels": native.version(),
+    }
 
 
-def compare(stored: Mapping[str, str], found: Mapping[str, str]) -> None:
-    """Say in the log where a run is resumed in another environment; one that was never noted is equal to any."""
-    differing = differences(found, stored, "before")
-    if differing:
-        logger.warning(
-            "Resuming with %s: results may differ in their last bits from those without an interruption.", differing
-        )
+def differences(stored: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return in words what is not as it was stored; an empty text if nothing differs or nothing is known.
+
+    Examples
+    --------
+    >>> differences({"threads": "1", "numpy": "1.22.0", "float": "float32"}, {"threads": "2", "numpy": "1.23.5"})
+    '2 threads instead of 1 and numpy 1.23.5 instead of 1.22.0'
+    """
+    parts = [_difference(name, stored[name], now[name]) for name in now if stored.get(name, now[name]) != now[name]]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _difference(name: str, was: str, now: str) -> str:
+    if name == "threads":
+        return f"{now} {'thread' if now == '1' else 'threads'} instead of {was}"
+    return f"{now} instead of {was}" if name == "engine" else f"{name} {now} instead of {was}"

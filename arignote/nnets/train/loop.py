@@ -29,8 +29,10 @@ import numpy as np
 from arignote.data.loader import BatchRef, Loader
 from arignote.nnets.callbacks import CallbackList
 from arignote.nnets.checkpoints import CheckpointWriter
+from arignote.nnets.train.environment import environment
 from arignote.nnets.train.executors.base import Executor, mean_losses
 from arignote.nnets.train.interrupt import Stopped, StopRequest
+from arignote.nnets.train.resume import note_environment
 from arignote.nnets.train.state import DivergedError, Trainer
 
 logger = logging.getLogger(__name__)
@@ -173,6 +175,7 @@ class Run:
     def _train(self) -> None:
         """Train epoch after epoch. The state may be that of any moment between two minibatches."""
         trainer, progress = self._trainer, self._trainer.progress
+        note_environment(trainer, environment())
         logger.info("Training from epoch %d, minibatch %d.", progress.epoch + 1, progress.batch + 1)
         self._started = time.monotonic() - progress.seconds
         if progress.validation_is_due:  # the state was stored before or during it

@@ -1,6 +1,7 @@
 """What must be the same when a training run is resumed, and what may change."""
 
 import inspect
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,9 +14,12 @@ from arignote.data.fingerprint import Fingerprint, differences, fingerprint
 from arignote.data.labels import LabelSummary
 from arignote.data.loader import Loader
 from arignote.nnets.schedules import Rule
+from arignote.nnets.train import environment
 from arignote.nnets.train.inputs import SHUFFLED, STORED
 from arignote.nnets.train.state import Trainer
 from arignote.util import checks
+
+logger = logging.getLogger(__name__)
 
 CHANGEABLE = ("lr_rule", "momentum_rule")
 """Arguments of `fit` that ``change`` can name."""
@@ -150,6 +154,14 @@ def compare_augmentation(stored: str | None, now: str) -> None:
             f"got augmentation={now} for a training that had {stored}; it continues with {now}; try the same one",
             ResumeWarning, stacklevel=5,
         )  # fmt: skip
+
+
+def note_environment(trainer: Trainer, now: dict[str, str]) -> None:
+    """Note threads, versions and kernels with a run, and log which of them are not as they were."""
+    differing = environment.differences(trainer.environment, now)
+    if differing:
+        logger.warning("Resuming with %s: results may differ in the last bits.", differing)
+    trainer.environment = now
 
 
 def describe_function(function: Any) -> str:

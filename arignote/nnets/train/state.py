@@ -17,8 +17,6 @@ from arignote.checkpoint.state import PlainState, RunState, require
 from arignote.data.dataset import Data
 from arignote.data.loader import Loader, evaluated
 from arignote.nnets.network import Network
-from arignote.nnets.train.environment import compare as compare_environments
-from arignote.nnets.train.environment import environment
 from arignote.nnets.train.executors.base import mean_losses
 from arignote.nnets.train.executors.local import LocalExecutor
 from arignote.nnets.updates import SGD
@@ -47,7 +45,6 @@ class Settings(PlainState):
     order: str = "legacy"  # of the training rows; see `arignote.nnets.train.inputs`
     augmentation: str | None = None  # its name, or "none"; None in runs of earlier versions
     extra_metadata: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)  # of the last `fit`; empty in runs of earlier versions
 
     def check_for(self, network: Network) -> None:
         """Refuse settings that cannot be used, and bring the others into their plain form."""
@@ -149,6 +146,8 @@ class Trainer:
         The stored state of each callback, by its name.
     data : dict of str to dict
         The fingerprint of the data of each split.
+    environment : dict of str to str
+        Threads, versions and kernels that it was last trained with; empty if it was not.
     n_batches : int
         Minibatches in an epoch, once there are data.
     stopped_by : str or None
@@ -168,6 +167,7 @@ class Trainer:
         self.last_params: dict[str, np.ndarray] | None = None
         self.callback_states: dict[str, dict[str, Any]] = {}
         self.data: dict[str, dict[str, Any]] = {}
+        self.environment: dict[str, str] = {}
         self.n_batches = 0
         self.stopped_by: str | None = None
         self.run: ActiveRun | None = None
@@ -187,6 +187,7 @@ class Trainer:
                 last_params=self.last_params,
                 callbacks=self.callback_states if self.run is None else self.run.callback_states(),
                 data={name: dict(found) for name, found in self.data.items()},
+                environment=dict(self.environment),
             )
 
     @classmethod
@@ -207,15 +208,8 @@ class Trainer:
         trainer.last_params = state.last_params
         trainer.callback_states = {name: dict(entries) for name, entries in state.callbacks.items()}
         trainer.data = {name: dict(found) for name, found in state.data.items()}
+        trainer.environment = dict(state.environment)
         return trainer
-
-    def note_environment(self) -> None:
-        """Remember versions, kernels and threads; say in the log where they differ from those before."""
-        settings, progress = self.settings, self.progress
-        found = environment(None if settings.shards == 1 else settings.shard_threads)
-        if progress.n_examples and not self.finished:
-            compare_environments(settings.environment, found)
-        settings.environment = found
 
     @contextmanager
     def paused(self) -> Iterator[None]:

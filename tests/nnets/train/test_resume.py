@@ -13,6 +13,7 @@ from arignote.image import augment
 from arignote.nnets.callbacks import Callback, EarlyStopping
 from arignote.nnets.checkpoints import Checkpoint
 from arignote.nnets.nets import NNClassifier
+from arignote.nnets.train.environment import environment
 from arignote.nnets.train.resume import ResumeWarning, describe_function
 from tests.helpers import DROPPED, MLP, ROOT, StopAfter, assert_same, assert_same_params, assert_same_training
 from tests.resume import run
@@ -308,42 +309,6 @@ class Last(Callback):
         self.params = classifier.network.get_values()
 
 
-def test_another_environment_is_said_once(blobs, caplog, monkeypatch):
-    stopped = fit(*blobs, callbacks=StopAfter(8))
-    state = stopped.__getstate__()
-    fit(*blobs, NNClassifier.from_state(state), callbacks=StopAfter(2))
-    assert "Resuming with" not in caplog.text
-    for name, value in (("numpy", "1.22.0"), ("threads", "64")):
-        state["run"]["settings"]["environment"][name] = value
-    elsewhere = fit(*blobs, NNClassifier.from_state(state), callbacks=StopAfter(2))
-    said = [record.getMessage() for record in caplog.records if "Resuming with" in record.getMessage()]
-    assert said == [
-        f"Resuming with threads {native.threads()} (before 64), numpy {np.__version__} (before 1.22.0): results may "
-        "differ in their last bits from those without an interruption."
-    ]
-    caplog.clear()
-    fit(*blobs, again(elsewhere))
-    assert "Resuming with" not in caplog.text
-
-
-def test_shards_depend_on_their_own_number_of_threads(blobs, caplog, monkeypatch):
-    stopped = fit(*blobs, shards=2, callbacks=StopAfter(8))
-    monkeypatch.setattr(native, "n_threads", native.threads() + 1)
-    fit(*blobs, again(stopped))
-    assert "Resuming with" not in caplog.text
-    stopped = fit(*blobs, callbacks=StopAfter(8))
-    monkeypatch.setattr(native, "n_threads", native.threads() + 1)
-    fit(*blobs, again(stopped))
-    assert "Resuming with threads" in caplog.text
-
-
-def test_a_run_whose_environment_was_not_noted_is_resumed_without_a_word(blobs, caplog):
-    state = fit(*blobs, callbacks=StopAfter(8)).__getstate__()
-    del state["run"]["settings"]["environment"]
-    fit(*blobs, NNClassifier.from_state(state))
-    assert "Resuming with" not in caplog.text
-
-
 @pytest.mark.parametrize("with_checkpoint", [False, True])
 def test_the_network_has_the_best_weights_in_the_end(with_checkpoint, blobs, tmp_path, caplog):
     checkpoint = {"checkpoint": tmp_path / "mine"} if with_checkpoint else {}
@@ -429,3 +394,86 @@ def test_text_is_not_taken_for_the_numbers_of_an_earlier_version(tmp_path):
     stored = files.checkpoint_read(ROOT / "tests/checkpoint/version_2/arrays_last.pkl.gz")
     with pytest.raises(ValueError, match="got labels of dtype <U5; need numbers"):
         stored.fit(**given)
+
+
+# -- another machine -------------------------------------------------------------------------------------------------
+
+
+def said_of_environment(caplog):
+    """Return the lines of the log on what results depend on, and forget them."""
+    found = [each.getMessage() for each in caplog.records if "the last bits" in each.getMessage()]
+    caplog.clear()
+    return found
+
+
+@pytest.fixture
+def halfway(blobs):
+    return fit(*blobs, callbacks=StopAfter(8))
+
+
+def test_a_resume_in_another_environment_says_so_in_one_line(blobs, halfway, caplog):
+    now = environment()
+    halfway.trainer.environment = now | {"threads": "64", "numpy": "1.22.0", "kernels": "0a1b2c3d with oneDNN 2.5.1"}
+    resumed = again(halfway)
+    fit(*blobs, resumed, callbacks=StopAfter(1))
+    threads = "1 thread" if now["threads"] == "1" else f"{now['threads']} threads"
+    assert said_of_environment(caplog) == [
+        f"Resuming with {threads} instead of 64, numpy {np.__version__} instead of 1.22.0 and kernels "
+        f"{now['kernels']} instead of 0a1b2c3d with oneDNN 2.5.1: results may differ in the last bits."
+    ]
+    assert resumed.trainer.environment == now
+    fit(*blobs, again(resumed))
+    assert said_of_environment(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "message"),
+    [
+        ("engine", "other 0.9", "Resuming with {} instead of other 0.9: "),
+        ("arignote", "0.0.1", "Resuming with arignote {} instead of 0.0.1: "),
+        ("float", "float16", "Resuming with float {} instead of float16: "),
+    ],
+)
+def test_each_difference_is_named(name, was, message, blobs, halfway, caplog):
+    halfway.trainer.environment[name] = was
+    fit(*blobs, again(halfway))
+    (line,) = said_of_environment(caplog)
+    assert line.startswith(message.format(environment()[name]))
+
+
+def test_a_real_change_of_threads_is_said(blobs, caplog):
+    native.set_threads(1)
+    try:
+        stopped = fit(*blobs, callbacks=StopAfter(8))
+        native.set_threads(2)
+        fit(*blobs, again(stopped))
+    finally:
+        native.set_threads(0)
+    assert said_of_environment(caplog) == ["Resuming with 2 threads instead of 1: results may differ in the last bits."]
+
+
+def test_shards_have_threads_of_their_own(blobs, caplog):
+    try:
+        native.set_threads(2)
+        stopped = fit(*blobs, shards=2, callbacks=StopAfter(8))
+        native.set_threads(3)
+        resumed = fit(*blobs, again(stopped))
+    finally:
+        native.set_threads(0)
+    assert stopped.trainer.environment["threads"] == resumed.trainer.environment["threads"] == "1"
+    assert said_of_environment(caplog) == []
+
+
+def test_nothing_is_said_where_nothing_differs_or_is_known(blobs, halfway, caplog):
+    fit(*blobs, again(halfway))
+    halfway.trainer.environment = {}
+    fit(*blobs, again(halfway))
+    assert said_of_environment(caplog) == []
+
+
+def test_a_run_that_is_complete_is_left_as_it_is(blobs, caplog):
+    complete = fit(*blobs)
+    complete.trainer.environment["numpy"] = "1.22.0"
+    with pytest.warns(UserWarning, match="All 3 epochs of this training are done"):
+        fit(*blobs, complete)
+    assert said_of_environment(caplog) == [] and complete.trainer.environment["numpy"] == "1.22.0"

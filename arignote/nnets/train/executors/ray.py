@@ -12,7 +12,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, suppress
 from importlib import util
 from typing import Any
 
@@ -24,7 +24,7 @@ from arignote.data.loader import BatchRef, Loader, evaluated, features_alone
 from arignote.nnets import activations
 from arignote.nnets.network import Network
 from arignote.nnets.train.environment import differences, environment
-from arignote.nnets.train.executors import ray_access
+from arignote.nnets.train.executors import local_cluster
 from arignote.nnets.train.executors.base import chunks
 from arignote.nnets.train.executors.sharded import PartialSums, ShardComputer, ShardedExecutor, merge
 from arignote.nnets.train.interrupt import METADATA_SERVICE, SpotWatcher
@@ -50,7 +50,7 @@ class Cluster:
         Number of workers. Training continues with fewer while others are being started or replaced.
     address : str, optional
         Of a cluster that runs already: ``"auto"`` for that of this machine, ``"10.0.0.5:6379"`` for another. By default
-        a cluster of this machine alone is started, which no other machine can reach, and ended with the program.
+        a cluster of this machine alone is started, which listens on the loopback interface and ends with the program.
     threads : int, optional
         Threads that each worker computes in, by default 1. A resumed run must use the same number.
     timeout : float, optional
@@ -129,39 +129,51 @@ class Cluster:
             If Ray is not installed.
         ClusterError
             If there is no cluster at the address.
+        PermissionError
+            If Ray's token, or the folder for its sockets, belongs to another user.
         """
         if util.find_spec("ray") is None:
             raise ImportError("got workers, but no package ray; need it for them; try: pip install 'arignote[ray]'")
-        with ray_access.on_loopback() if self.address is None else nullcontext():
-            self._connect()
-
-    def _connect(self) -> None:
         import ray
 
         if ray.is_initialized():
             return
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        environment |= {"ARIGNOTE_THREADS": str(self.threads), "OMP_NUM_THREADS": str(self.threads)}
-        given: dict[str, Any] = {"runtime_env": {"env_vars": environment}, "log_to_driver": False}
-        given |= {"logging_level": logging.WARNING, "include_dashboard": False}
-        if self.address is None:
-            # A worker takes as many slots as threads, also where there are fewer cores.
-            given |= {"num_cpus": max(self.workers * self.threads, os.cpu_count() or 1), "address": "local"}
-        else:
-            given = {name: value for name, value in given.items() if name != "include_dashboard"}
-            given["address"] = self.address
+        is_own = self.address in (None, "local")
+        local_cluster.protect_token(create=is_own)
         try:
-            if (token := ray_access.token_path()) is not None and util.find_spec("ray._private.authentication"):
-                if self.address is None:
-                    ray_access.make_token(token)
-                if token.exists():
-                    ray_access.protect_token(token)
-            if self.address not in (None, "auto", "local"):
-                require_answer(str(self.address))  # Ray would try for minutes
-            ray.init(**given)
+            self._start_own() if is_own else self._join()
+        except PermissionError:
+            raise
         except Exception as error:  # Ray raises this and that
             problem = f"got no cluster at {self.address or 'this machine'} ({type(error).__name__}: {str(error)[:300]})"
             raise ClusterError(f"{problem}; need one that runs; try: ray start --head, and address='auto'") from error
+
+    def _start_own(self) -> None:
+        """Start a cluster of this machine alone."""
+        import ray
+
+        given: dict[str, Any] = {
+            # A worker takes as many slots as threads, also where there are fewer cores.
+            "num_cpus": max(self.workers * self.threads, os.cpu_count() or 1),
+            "include_dashboard": False,
+            "_temp_dir": str(local_cluster.private_folder()),
+        }
+        with local_cluster.on_loopback():
+            ray.init(address="local", **given, **self._given_to_ray())
+        local_cluster.warn_of_network(ray.util.get_node_ip_address())
+
+    def _join(self) -> None:
+        """Connect to a cluster that runs already."""
+        import ray
+
+        if self.address != "auto":
+            require_answer(str(self.address))  # Ray would try for minutes
+        ray.init(address=self.address, **self._given_to_ray())
+
+    def _given_to_ray(self) -> dict[str, Any]:
+        variables = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        variables |= {"ARIGNOTE_THREADS": str(self.threads), "OMP_NUM_THREADS": str(self.threads)}
+        return {"runtime_env": {"env_vars": variables}, "log_to_driver": False, "logging_level": logging.WARNING}
 
 
 def require_answer(address: str) -> None:
@@ -307,7 +319,8 @@ class RayExecutor(ShardedExecutor):
         self._actor = ray.remote(num_cpus=cluster.threads, max_restarts=0)(Worker)
         spec = None if self._network is None else self._network.spec()
         self._arguments = [ray.put(part) for part in (spec, *custom_parts(self._network), self._loader, job)]
-        self._expected = environment()
+        with native.using_threads(cluster.threads):
+            self._expected = environment()
         self._ready: list[Any] = []
         # The future answer to hello -> the actor, and when it was started.
         self._starting: dict[Any, tuple[Any, float]] = {}
@@ -349,7 +362,7 @@ class RayExecutor(ShardedExecutor):
                 self._ready.append(actor)
 
     def _require_same_environment(self, found: Mapping[str, str]) -> None:
-        differing = differences(found, self._expected, "here")
+        differing = differences(self._expected, found)
         if differing:
             raise ClusterError(
                 f"got a worker on {found['host']} with {differing}; need the same everywhere, or results would depend "
