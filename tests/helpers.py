@@ -64,7 +64,7 @@ def assert_same_training(one, other, same_data=True):
     for state in states:
         if state["run"]:
             state["run"]["callbacks"] = {name: kept for name, kept in state["run"]["callbacks"].items() if kept}
-            state["run"]["settings"].pop("augmentation")  # only a name
+            state["run"]["settings"].pop("functions")  # only their names
             state["run"]["data"] = state["run"]["data"] if same_data else {}
     assert_same(*states, "state")
 

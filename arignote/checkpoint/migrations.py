@@ -23,7 +23,7 @@ def migrate(state: Mapping[str, Any]) -> dict[str, Any]:
     --------
     >>> old = {"state_version": 1, "name": "mine", "trainer": None}
     >>> migrate(old)
-    {'state_version': 4, 'name': 'mine', 'run': None, 'classes': None, 'columns': None}
+    {'state_version': 4, 'name': 'mine', 'run': None, 'classes': None, 'columns': None, 'has_copied_params': False}
     """
     version = state.get("state_version")
     if type(version) is not int or version not in (*MIGRATIONS, VERSION):
@@ -57,12 +57,14 @@ def _from_version_2(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_3(state: dict[str, Any]) -> dict[str, Any]:
-    """The environment of a run was first unknown, and then kept with its settings."""
+    """The environment of a run was first unknown, and then a setting; augmentation was the only function known."""
     run = state["run"]
     if run is not None:
         settings = dict(run["settings"])
-        run = dict(run) | {"environment": settings.pop("environment", {}), "settings": settings}
-    return state | {"state_version": 4, "run": run}
+        augmentation, environment = settings.pop("augmentation", None), settings.pop("environment", {})
+        settings["functions"] = {} if augmentation is None else {"augmentation": augmentation}
+        run = dict(run) | {"environment": environment, "settings": settings}
+    return state | {"state_version": 4, "run": run, "has_copied_params": False}
 
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {

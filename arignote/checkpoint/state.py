@@ -182,6 +182,8 @@ class ModelState(PlainState):
         The labels of the classes, in order; None if labels are class numbers.
     columns : list of str or None
         The names of the features, if the training data had them.
+    has_copied_params : bool
+        True if parameters were copied from another network since this one was last trained.
     params : dict of str to array, or None
         All parameters and buffers, by names such as ``fc1.W``.
     run : RunState or None
@@ -195,6 +197,7 @@ class ModelState(PlainState):
     input_shape: tuple[int, ...] | None
     classes: list | None
     columns: list[str] | None
+    has_copied_params: bool
     params: dict[str, np.ndarray] | None
     run: Any
 

@@ -43,6 +43,7 @@ def fingerprint(data: Data, labels: str) -> Fingerprint:
         "seed": data.seed,
         "shuffle_rows": data.shuffle_rows,
         "allow_partial_batch": bool(data.allow_partial_batch),
+        "order": data.order().description,
         "features": _checksum(features),
         "labels": labels,
     }
@@ -58,6 +59,8 @@ def differences(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[str
     ]
     order = ("shuffle", "seed", "shuffle_rows", "allow_partial_batch")
     wrong += [f"{name}={found[name]} instead of {stored[name]}" for name in order if _differ(name, stored, found)]
+    if not wrong and "order" in stored and _differ("order", stored, found):  # of other files with the same rows
+        wrong.append(f"the order of the rows: {found['order']}, instead of {stored['order']}")
     if not wrong:  # a sample of other rows always differs
         wrong = [f"other {name}" for name in ("features", "labels") if _differ(name, stored, found)]
     return wrong

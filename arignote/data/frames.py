@@ -13,12 +13,11 @@ SHOWN = 10
 
 
 def column_names(table: Any) -> list[str] | None:
-    """Return the names of the columns of a data frame; None for anything else, and for names that are not text."""
+    """Return the names of the columns of a data frame, as text; None for anything else."""
     names = getattr(table, "columns", None)
     if isinstance(table, np.ndarray) or names is None or not hasattr(table, "shape"):
         return None
-    names = list(names)
-    return names if names and all(isinstance(name, str) for name in names) else None
+    return [str(name) for name in names] or None
 
 
 def is_pandas_frame(table: Any) -> bool:
@@ -112,6 +111,9 @@ def _problem(column: Any) -> str | None:
 def positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Return where the columns of a table are that are wanted, in the order in which they are wanted.
 
+    Where one of the two has nothing but the numbers of the columns for names, as frames do that are made of arrays, and
+    the other one has names, columns are taken as they come.
+
     Raises
     ------
     ValueError
@@ -123,6 +125,8 @@ def positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     [1, 0]
     """
     known, needed = Counter(names), set(wanted)
+    if len(names) == len(wanted) and known.keys().isdisjoint(needed) and (_are_numbers(names) or _are_numbers(wanted)):
+        return list(range(len(names)))
     problems = [
         f"{what} {', '.join(map(repr, found[:SHOWN]))}{', ...' * (len(found) > SHOWN)}"
         for what, found in (
@@ -139,3 +143,8 @@ def positions(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
         )
     places = {name: place for place, name in enumerate(names)}
     return [places[name] for name in wanted]
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    """Return True if names are the numbers of the columns."""
+    return list(names) == list(map(str, range(len(names))))

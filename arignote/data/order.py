@@ -26,6 +26,10 @@ Read = Callable[[int, int], list[np.ndarray]]
 class Order(Protocol):
     """The order of the rows in one epoch."""
 
+    @property
+    def description(self) -> str:
+        """How rows are ordered, whatever the seed and the epoch, in words."""
+
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the row numbers, in the readers, of the positions from `first` to before `last`."""
 
@@ -35,6 +39,8 @@ class Order(Protocol):
 
 class Unshuffled:
     """Rows in the order in which they are stored, beginning with `start`."""
+
+    description = "as stored"
 
     def __init__(self, start: int):
         self._start = start
@@ -49,6 +55,8 @@ class Unshuffled:
 
 class Permuted:
     """All rows in a random order, for readers with a method ``take``."""
+
+    description = "all rows mixed"
 
     def __init__(self, start: int, stop: int, seed: int, epoch: int):
         self._order = start + streams.generator(seed, "shuffle", epoch).permutation(stop - start)
@@ -95,6 +103,10 @@ class Blocks:
         self._n_together = max(1, group_rows // block_rows)
         sizes = np.add.reduceat(self._lasts - self._firsts, np.arange(0, len(numbers), self._n_together))
         self._edges = np.concatenate([[0], np.cumsum(sizes)])
+
+    @property
+    def description(self) -> str:
+        return f"blocks of {self.block_rows} rows, {self._n_together} of them mixed"
 
     @property
     def n_groups(self) -> int:

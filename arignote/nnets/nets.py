@@ -250,7 +250,7 @@ class NNClassifier:
         self.network.set_values(values, "the other network")
         self._has_copied_params = True
         if self.trainer is not None:
-            self.trainer.last_params = None
+            self.trainer.forget_best()
 
     def export_onnx(self, filename: str | Path) -> Path:
         """Write the deterministic network as an ONNX model, which other programs run.
@@ -510,12 +510,12 @@ class NNClassifier:
                 writer.set_metadata(trainer.settings.extra_metadata)
                 if self.trainer is None:
                     writer.replace_earlier()
-            used = resuming.describe_function(augmentation)
+            functions = resuming.describe_functions(loader)
             if self.trainer is None:
                 inputs.warn_of_order(data, labels, self.classes_, loader.n_batches("train"))
             else:
-                self._resume(self.trainer, given, change, used)
-            trainer.settings.augmentation, trainer.data = used, fingerprints
+                self._resume(self.trainer, given, change, functions)
+            trainer.settings.functions, trainer.data = functions, fingerprints
             if keep_all is not None:
                 trainer.settings.checkpoint_all = keep_all
             self.trainer, self.feature_names_in_, self._has_copied_params = trainer, data.columns, False
@@ -620,13 +620,15 @@ class NNClassifier:
         checked.check_for(self.network)
         return Trainer(self.network, checked, sgd, self.seed)
 
-    def _resume(self, trainer: Trainer, given: Mapping[str, Any], change: Sequence[str], augmentation: str) -> None:
+    def _resume(
+        self, trainer: Trainer, given: Mapping[str, Any], change: Sequence[str], functions: Mapping[str, str]
+    ) -> None:
         """Change what may change when training is resumed, and warn of what differs and stays."""
         stored = {"rng": self.seed, "theano_rng": self.dropout_seed, "batch_size": trainer.settings.batch_size}
         n_epochs = checks.whole_number(given.get("n_epochs", trainer.settings.n_epochs), "n_epochs")
         chosen = {name: (value, stored[name]) for name, value in self._chosen.items() if name not in given}
         resuming.compare_settings(trainer, given, chosen, [*change, "n_epochs"])
-        resuming.compare_augmentation(trainer.settings.augmentation, augmentation)
+        resuming.compare_functions(trainer.settings.functions, functions)
         trainer.settings.n_epochs = n_epochs
         resuming.change_rules(trainer, given, change)
 
@@ -711,6 +713,7 @@ class NNClassifier:
             input_shape=None if network is None else network.input_layer.input_shape,
             classes=None if network is None or network.classes is None else network.classes.tolist(),
             columns=self.feature_names_in_,
+            has_copied_params=self._has_copied_params,
             params=None if network is None else network.get_values(),
             run=None,
         )
@@ -723,7 +726,7 @@ class NNClassifier:
         self.seed = streams.as_seed(stored.seed)
         self.dropout_seed = streams.as_seed(stored.dropout_seed)
         self.feature_names_in_ = stored.columns
-        self._has_copied_params = False
+        self._has_copied_params = stored.has_copied_params
         self.trainer = None
         self._network = None
         self._stored_network = None

@@ -95,16 +95,21 @@ def test_the_state_of_callbacks_is_migrated():
 
 def test_the_environment_of_version_3_was_unknown_or_a_setting():
     state = {"state_version": 3, "run": {"settings": {"shards": 1}}}
-    assert migrations.migrate(state)["run"] == {"settings": {"shards": 1}, "environment": {}}
+    assert migrations.migrate(state)["run"] == {"settings": {"shards": 1, "functions": {}}, "environment": {}}
     known = {"state_version": 3, "run": {"settings": {"shards": 1, "environment": {"threads": "2"}}}}
-    assert migrations.migrate(known)["run"] == {"settings": {"shards": 1}, "environment": {"threads": "2"}}
+    assert migrations.migrate(known)["run"]["environment"] == {"threads": "2"}
     assert known["run"]["settings"]["environment"] == {"threads": "2"}
+
+
+def test_augmentation_was_the_only_function_of_version_3():
+    state = {"state_version": 3, "run": {"settings": {"augmentation": "shift(margin=2)"}}}
+    assert migrations.migrate(state)["run"]["settings"] == {"functions": {"augmentation": "shift(margin=2)"}}
 
 
 def test_version_1_without_a_training_run():
     new = NNClassifier(run.MLP, n_in=6, rng=1)
     old = new.__getstate__() | {"state_version": 1, "trainer": None}
-    for name in ("run", "classes", "columns"):
+    for name in ("run", "classes", "columns", "has_copied_params"):
         del old[name]
     assert_same(NNClassifier.from_state(old).__getstate__(), new.__getstate__())
 

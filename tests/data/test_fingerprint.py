@@ -1,5 +1,7 @@
 """Fingerprints tell data apart, and are the same for the same rows, wherever they come from."""
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ CHANGED = {
     "another seed": (lambda: of(X, seed=4), ["seed=4 instead of None"]),
     "mixed otherwise": (lambda: of(X, shuffle_rows=4), ["shuffle_rows=4 instead of None"]),
     "without the rest": (lambda: of(X, allow_partial_batch=False), ["allow_partial_batch=False instead of True"]),
+    "a longer row": (lambda: of(np.c_[X, X]), ["[6] as the shape of a row instead of [3]"]),
     "the same": (lambda: of(X.copy()), []),
 }
 
@@ -44,6 +47,21 @@ def test_the_same_rows_in_a_file_have_the_same_fingerprint(tmp_path):
         file.create_dataset("x", data=X, chunks=(7, 3), compression="gzip")
     np.save(tmp_path / "x.npy", X)
     assert of(HDFReader(tmp_path / "x.h5")) == of(tmp_path / "x.npy") == of(X) == of(list(X))
+
+
+def test_rows_that_a_file_shuffles_by_blocks_are_others(tmp_path):
+    def shuffled(chunk_rows):
+        with h5py.File(tmp_path / "x.h5", "w") as file:
+            file.create_dataset("x", data=X, chunks=(chunk_rows, 3))
+        return of(HDFReader(tmp_path / "x.h5"), shuffle=True)
+
+    one, other, again = shuffled(40), shuffled(50), shuffled(40)
+    assert not differences(one, again)
+    (said,) = differences(one, other)
+    assert re.fullmatch(r"the order of the rows: blocks of \d+ rows, \d+ of them mixed, instead of blocks of .*", said)
+    assert "instead of all rows mixed" in differences(of(X, shuffle=True), other)[0]
+    del one["order"]  # as earlier versions stored them
+    assert not differences(one, other)
 
 
 def test_of_a_reader_of_sequences_only_the_first_rows_are_read():

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
-from arignote.data import frames
 from arignote.data.readers import ArrayReader, Data, as_reader, read_data
 from arignote.nnets.nets import NNClassifier, define_mlp
 
@@ -85,9 +84,26 @@ def test_truth_values_and_numbers_of_pandas_are_numbers():
     np.testing.assert_array_equal(found.array, np.column_stack([X, X.iloc[:, 1] > 3]))
 
 
-def test_names_that_are_no_text_are_not_used():
-    assert frames.column_names(pd.DataFrame(np.eye(2))) is None
-    assert trained(pd.DataFrame(X.to_numpy())).feature_names_in_ is None
+@pytest.mark.parametrize(
+    "names", [range(4), [1, 3, 5, "petal"], pd.MultiIndex.from_product([["sepal", "petal"], ["length", "width"]])]
+)
+def test_columns_are_matched_by_names_that_are_no_text(names):
+    frame = pd.DataFrame(X.to_numpy(), columns=names)
+    classifier = trained(frame)
+    assert classifier.feature_names_in_ == [str(name) for name in names]
+    expected = classifier.predict_proba(X.to_numpy())
+    np.testing.assert_array_equal(classifier.predict_proba(frame.iloc[:, [2, 0, 3, 1]]), expected)
+    with pytest.raises(ValueError, match="got a table without .* and with the other column"):
+        classifier.predict(frame.iloc[:, [0, 1, 2]].assign(height=1.0))
+
+
+def test_the_numbers_of_columns_are_no_names_for_columns_that_have_some():
+    numbered = pd.DataFrame(X.to_numpy())
+    for one, other in ((X, numbered), (numbered, X)):
+        classifier = trained(one)
+        np.testing.assert_array_equal(classifier.predict_proba(other), classifier.predict_proba(one))
+    with pytest.raises(ValueError, match="without 'sepal length"):
+        trained(X).predict(numbered[[1, 0, 2, 3]])
 
 
 def test_labels_can_be_a_frame_of_one_column():

@@ -349,6 +349,22 @@ def test_parameters_can_be_taken_over(tmp_path):
         np.testing.assert_array_equal(new.params["fc1.W"].get_value(), source.params["fc1.W"].get_value())
 
 
+def test_copied_parameters_are_trained_whatever_the_best_were_before(blobs):
+    X, y = blobs
+    given = {"valid": (X, y), "batch_size": 24}
+    classifier, start = NNClassifier(MLP, rng=1), NNClassifier(MLP, n_in=5, rng=2)
+    classifier.fit(X, y, n_epochs=5, **given)
+    best = classifier.network.get_values()
+    classifier.set_trainable_params(start)
+    again = pickle.loads(pickle.dumps(classifier))
+    assert again.weights == classifier.weights == "parameters copied from another network"
+    classifier.fit(X, y, n_epochs=6, lr_rule=1e-6, change="lr_rule", **given)
+    for name, value in start.network.get_values().items():
+        assert abs(classifier.params[name].get_value() - value).max() < 1e-2
+    assert abs(classifier.params["fc1.W"].get_value() - best["fc1.W"]).max() > 0.1
+    assert classifier.trainer.progress.best_epoch == 6 and "epoch 6" in classifier.weights
+
+
 def test_parameters_that_do_not_fit_are_refused_and_nothing_changes():
     source = NNClassifier([["FCLayer", {"n_units": 8}], MLP[1]], n_in=6, rng=1)
     target = NNClassifier([["FCLayer", {"n_units": 8}], MLP[1]], n_in=5, rng=2)

@@ -40,7 +40,11 @@ class Callback:
     """Names of the attributes that are stored with the checkpoint: numbers, strings, lists, dicts and arrays."""
 
     def on_train_begin(self, classifier: Any) -> None:
-        """Called when training begins or is resumed."""
+        """Called when training begins or is resumed.
+
+        An object that is used for several trainings sets its attributes here, where
+        ``classifier.trainer.progress.n_examples`` is 0.
+        """
 
     def on_batch_end(self, classifier: Any, loss: float) -> None:
         """Called after each minibatch, with its training loss."""

@@ -39,6 +39,8 @@ class EarlyStopping(Callback):
         self.best, self.waited = math.inf, 0
 
     def on_train_begin(self, classifier: Any) -> None:
+        if classifier.trainer.progress.n_examples == 0:  # this object may have been used for another training
+            self.best, self.waited = math.inf, 0
         self._stop_if_stalled(classifier)
 
     def on_validation_end(self, classifier: Any, entry: Mapping[str, float]) -> None:

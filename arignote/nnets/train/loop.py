@@ -289,9 +289,11 @@ class Run:
             entry |= {f"test_{name}": losses[name] for name in settings.test_loss}
         with trainer.lock:
             self._note_validation(entry, decisive, is_best)
-            self._callbacks.call("on_validation_end", entry)
-        if is_best:
-            self._write("best_model")
+            try:
+                self._callbacks.call("on_validation_end", entry)
+            finally:  # a callback that fails ends this run, and the one that resumes it has its best network already
+                if is_best:
+                    self._write("best_model")
 
     def _evaluate(self, split: str) -> dict[str, float]:
         """Return the mean losses of the deterministic network over a split; raise Stopped if the run is to stop."""

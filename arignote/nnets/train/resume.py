@@ -147,13 +147,24 @@ def compare_settings(
         )  # fmt: skip
 
 
-def compare_augmentation(stored: str | None, now: str) -> None:
-    """Warn of another augmentation than a run began with, which is used from now on, since functions are not stored."""
-    if stored not in (None, now):
-        warnings.warn(
-            f"got augmentation={now} for a training that had {stored}; it continues with {now}; try the same one",
-            ResumeWarning, stacklevel=5,
-        )  # fmt: skip
+def describe_functions(loader: Loader) -> dict[str, str]:
+    """Return the names of the functions that change the data of a run, to recognize them when it is resumed."""
+    used = {"augmentation": loader.augmentation}
+    for name, data in ((name, loader.splits[name]) for name in SPLITS if name in loader.splits):
+        used |= {f"alter_features of the {SPLITS[name]}": data.alter_features}
+        used |= {f"alter_labels of the {SPLITS[name]}": data.alter_labels}
+    return {name: describe_function(function) for name, function in used.items()}
+
+
+def compare_functions(stored: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Warn of other functions than a run began with, which are used from now on, since functions are not stored."""
+    for name, was in stored.items():
+        used = now.get(name, was)
+        if used != was:
+            warnings.warn(
+                f"got {name}={used} for a training that had {was}; it continues with {used}; try the same one",
+                ResumeWarning, stacklevel=5,
+            )  # fmt: skip
 
 
 def note_environment(trainer: Trainer, now: dict[str, str]) -> None:

@@ -43,7 +43,7 @@ class Settings(PlainState):
     shards: int = 1
     shard_threads: int = 1
     order: str = "legacy"  # of the training rows; see `arignote.nnets.train.inputs`
-    augmentation: str | None = None  # its name, or "none"; None in runs of earlier versions
+    functions: dict[str, str] = field(default_factory=dict)  # what they are called; see `resume.describe_functions`
     extra_metadata: dict[str, Any] = field(default_factory=dict)
 
     def check_for(self, network: Network) -> None:
@@ -210,6 +210,11 @@ class Trainer:
         trainer.data = {name: dict(found) for name, found in state.data.items()}
         trainer.environment = dict(state.environment)
         return trainer
+
+    def forget_best(self) -> None:
+        """Forget the best parameters, when the network got others: a better loss than theirs says nothing of these."""
+        self.best_params = self.last_params = None
+        self.progress.best_loss, self.progress.best_epoch = float("inf"), 0.0
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -315,3 +315,14 @@ def test_a_state_that_becomes_unreadable_leaves_the_last_good_checkpoint(blobs, 
         fit(*blobs, [Changes(1)], checkpoint=tmp_path / "mine", classifier=classifier)
     assert files.checkpoint_read(tmp_path / "mine").trainer.progress.epoch == 1
     assert classifier.trainer.run is None
+
+
+def test_early_stopping_can_be_used_for_another_training(blobs):
+    X, y = blobs
+    stopping, given = EarlyStopping(2, min_improvement=0.5), {"n_epochs": 50, "lr_rule": 0.01, "valid": (X, y)}
+    first = fit(X, y, [stopping], **given)
+    assert stopping.waited == 2
+    assert_same_training(fit(X, y, [stopping], **given), first)
+    kept = stopping.best
+    fit(X, y, [stopping], classifier=first, **given | {"n_epochs": 60})  # which is the same training
+    assert stopping.best == kept and first.trainer.progress.epoch < 50

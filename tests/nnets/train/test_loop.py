@@ -248,6 +248,21 @@ def test_checkpoints_hold_what_their_names_say(blobs, tmp_path):
     assert_same(last.trainer.last_params, read[4].network.get_values())
 
 
+def test_the_best_network_is_stored_although_a_callback_fails(blobs, tmp_path):
+    class Failing(Callback):
+        def on_validation_end(self, classifier, entry):
+            if entry["epoch"] == 2:
+                raise KeyError("mine")
+
+    X, y = blobs
+    given = {"n_epochs": 4, "valid": (X, y), "lr_rule": 0.001, "checkpoint": tmp_path / "mine"}
+    with pytest.raises(KeyError, match="mine"):
+        fit(X, y, callbacks=Failing(), **given)
+    best = files.checkpoint_read(tmp_path / "mine_best_model.pkl.gz")
+    assert best.trainer.progress.best_epoch == 2
+    assert_same(best.network.get_values(), best.trainer.best_params)
+
+
 def test_a_stored_training_goes_on_to_the_same_end(blobs, tmp_path):
     X, y = blobs
     rule = {"rule": "stalled", "initial_value": 0.5, "multiply_by": 0.5, "interval": 1}

@@ -23,7 +23,7 @@ from arignote.cluster import Cluster
 from arignote.data.readers import Data
 from tests.helpers import listening_addresses, process_tree
 
-batches = Cluster(1).prepare(Data(np.ones((40, 3)), np.ones(40)), batch_size=10)
+batches = Cluster(1, address="local").prepare(Data(np.ones((40, 3)), np.ones(40)), batch_size=10)
 next(batches)  # the worker runs from now on
 pids = process_tree(os.getpid())
 print([str(address) for address, _ in listening_addresses(pids)])

@@ -25,7 +25,7 @@ from arignote.nnets.callbacks import Callback
 from arignote.nnets.layers import Layer
 from arignote.nnets.nets import NNClassifier, define_cnn, define_mlp
 from arignote.nnets.train.executors import ray as ray_executor
-from tests.helpers import ROOT, StopAfter, assert_same_training, wait_until
+from tests.helpers import ROOT, StopAfter, assert_same_training, listening_addresses, process_tree, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 rng = np.random.default_rng(0)
@@ -96,6 +96,19 @@ def alone():
 def test_one_or_three_workers(alone):
     for workers in (1, 3):
         assert_same_training(fit(workers=workers), alone)
+
+
+@pytest.mark.slow
+def test_all_processes_listen_on_loopback_alone_though_ray_was_imported_earlier():
+    def look(classifier, loss):
+        addresses.extend(listening_addresses(process_tree(os.getpid())))
+
+    ray.shutdown()
+    addresses, callback = [], Callback()
+    callback.on_batch_end = look
+    fit(workers=2, n_epochs=1, callbacks=callback)
+    assert len({pid for _, pid in addresses} - {os.getpid()}) >= 5  # two workers, and processes of Ray
+    assert all(address.is_loopback for address, _ in addresses)
 
 
 @pytest.mark.slow
