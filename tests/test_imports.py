@@ -28,7 +28,7 @@ PACKAGES = {
 }
 # The parts of a package, from the lowest to the highest. None imports a later one.
 PARTS = {
-    "util": ("checks", "hints", "streams", "netlog"),
+    "util": ("checks", "functions", "hints", "streams", "netlog"),
     "engine": ("errors", "compiled", "choice", "flags", "theano_flags", "jax_backend", "theano_engine",
                "pytensor_engine", "__init__"),
     "ops": ("base", "philox", "in_jax", "matmul", "convolve", "flatten", "activate", "pool", "dropout", "softmax",

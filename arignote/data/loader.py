@@ -18,7 +18,8 @@ from arignote.data.labels import LabelSummary, iter_labels
 from arignote.data.order import Order, Unshuffled
 from arignote.data.prefetch import Prefetcher
 from arignote.data.reader import PickedReader, Reader
-from arignote.util import checks, streams
+from arignote.util import streams
+from arignote.util.functions import as_augmentation, pair
 
 CHECKED_ROWS = 8192
 """How many rows of an array `Loader.check` looks at at a time."""
@@ -91,11 +92,13 @@ class Loader:
         Of shuffling and augmentation, by default 0.
     network : Target, optional
         What minibatches are prepared for; by default they come as the data have them.
-    augmentation : callable, optional
-        As ``fit`` takes it: ``f(X, y, epoch, rng)``, ``f(X, y)`` or ``f(X)``.
+    augmentation : callable, or list of callable, optional
+        As ``fit`` takes it: ``f(X, y, epoch, rng)``, ``f(X, y)`` or ``f(X)``, or several of them.
     prefetch : int or mapping of str to int, optional
         How many minibatches to read ahead, of each split or of some; by default 0, to read them when they are asked
         for.
+    first_epoch : int, optional
+        The number that `augmentation` gets for the first epoch, by default 1.
 
     Examples
     --------
@@ -112,13 +115,14 @@ class Loader:
         batch_size: int | None,
         seed: int = 0,
         network: Target | None = None,
-        augmentation: Callable | None = None,
+        augmentation: Callable | Sequence[Callable] | None = None,
         prefetch: int | Mapping[str, int] = 0,
+        first_epoch: int = 1,
     ):
         self.splits = dict(splits)
         self.batch_size, self.seed, self.network, self.prefetch = batch_size, seed, network, prefetch
-        self.augmentation = augmentation
-        self._augment = None if augmentation is None else keyed_augmentation(augmentation, seed)
+        self.augmentation, self.first_epoch = augmentation, first_epoch
+        self._augment = None if augmentation is None else keyed_augmentation(augmentation, seed, first_epoch)
         self._sizes = {name: data.batch_size_or(batch_size) for name, data in self.splits.items()}
         self._checked: set[str] = set()
         self._verified: list[Any] = []
@@ -291,7 +295,8 @@ class Loader:
             raise self._at_fault(X, y, ref, first, error) from None
         if self._is_augmented(ref.split):
             position = (ref.index,) if n_shards == 1 else (ref.index, shard)
-            batch = self._augmented(batch, ref.epoch, *position)
+            shape = np.shape(X) if np.ndim(X) > 2 else batch.X.shape  # flat rows come as the network has them
+            batch = self._augmented(Batch(batch.X.reshape(shape), batch.y), ref.epoch, *position)
         return batch
 
     def _augmented(self, batch: Batch, epoch: int, *position: int) -> Batch:
@@ -340,7 +345,7 @@ class Loader:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs to read the same minibatches for its own network."""
-        names = ("splits", "batch_size", "seed", "augmentation", "prefetch")
+        names = ("splits", "batch_size", "seed", "augmentation", "prefetch", "first_epoch")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -470,27 +475,22 @@ def _is_finite(X: np.ndarray, dtype: np.dtype | str) -> np.ndarray:
     return np.isfinite(X) if np.finfo(X.dtype).max <= largest else np.abs(X) <= largest
 
 
-def keyed_augmentation(function: Callable, seed: int) -> Callable:
+def keyed_augmentation(function: Any, seed: int, first_epoch: int = 1) -> Callable:
     """Return ``augment(X, y, epoch, *position)``, which calls the user's function with a new random generator.
 
     Parameters
     ----------
-    function : callable
-        ``f(X, y, epoch, rng)`` or ``f(X, y)``, which return a pair, or ``f(X)``, which returns new features.
+    function : callable, or list of callable
+        In any of the forms of :func:`arignote.util.functions.as_augmentation`.
     seed : int
         The generator depends on it, and on the epoch and position.
+    first_epoch : int, optional
+        The number that the function gets for the first epoch, which is 0 elsewhere.
     """
-    n_arguments = checks.n_positional(function, "augmentation")
+    augmentation = as_augmentation(function)
 
     def augment(X: np.ndarray, y: np.ndarray, epoch: int, *position: int) -> tuple[np.ndarray, np.ndarray]:
-        if n_arguments == 1:
-            return function(X), y
-        rng = [epoch, streams.generator(seed, "augmentation", epoch, *position)] if n_arguments == 4 else []
-        pair = function(X, y, *rng)
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError(
-                f"got {type(pair).__name__} from the augmentation; need a pair of features and labels; try return X, y"
-            )
-        return pair[0], pair[1]
+        rng = streams.generator(seed, "augmentation", epoch, *position)
+        return pair(augmentation(X, y, epoch + first_epoch, rng))
 
     return augment

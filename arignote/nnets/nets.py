@@ -326,7 +326,7 @@ class NNClassifier:
         test: Any = None,
         n_epochs: int | None = None,
         batch_size: int | None = None,
-        augmentation: Callable | None = None,
+        augmentation: Callable | Sequence[Callable] | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
         sgd_type: str | None = None,
         lr_rule: Mapping[str, Any] | Rule | float | None = None,
@@ -382,11 +382,12 @@ class NNClassifier:
             Train until this many epochs are done in all.
         batch_size : int
             Examples in a minibatch, unless given before.
-        augmentation : callable, optional
+        augmentation : callable, or list of callable, optional
             Changes each minibatch of training data, in a thread, while the network trains on earlier ones: ``f(X, y,
-            epoch, rng)`` returns a pair, with `rng` a numpy generator that depends on seed, epoch and minibatch
-            alone; ``f(X, y)`` returns a pair; ``f(X)`` returns new features. `X` has the shape of the input layer.
-            See :mod:`arignote.image.augment`.
+            epoch, rng)`` returns a pair; `epoch` counts from 1, and `rng` is a numpy generator, with the methods of
+            RandomState too, that depends on seed, epoch and minibatch alone. ``f(X, y)`` returns a pair; ``f(X)``
+            returns new features. `X` has the shape of the data, or that of the input layer where the data are flat.
+            The functions of a list are applied in order. See :mod:`arignote.image.augment`.
         checkpoint : str, Path or Checkpoint, optional
             ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` after each epoch, from time to time within
             it, and on a request to stop; and to ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss.
@@ -499,7 +500,7 @@ class NNClassifier:
             data.require_fitting(trainer.settings.batch_size)
             loader = Loader(
                 data.splits(trainer.settings.validate_on_train), trainer.settings.batch_size, self.seed, self.network,
-                augmentation, checks.whole_number(prefetch, "prefetch", least=0),
+                augmentation, checks.whole_number(prefetch, "prefetch", least=0), trainer.settings.first_epoch,
             )  # fmt: skip
             labels = loader.check()
             fingerprints = resuming.fingerprints(loader, labels)
@@ -607,6 +608,7 @@ class NNClassifier:
         defaults = {
             "batch_size": self.batch_size,
             "order": order,
+            "first_epoch": 1,
             "train_loss": output.trainable_losses()[0],
             "valid_loss": output.trainable_losses()[0],
             "test_loss": list(output.default_test_losses),

@@ -1,7 +1,6 @@
 """Validation of arguments. Each check returns the normalized value or raises an error "got X; need Y; try Z"."""
 
 import difflib
-import inspect
 import math
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -94,8 +93,8 @@ def number(value: Any, what: str, least: float = -math.inf, below: float = math.
     return float(value)
 
 
-def pair(value: Any, what: str) -> tuple[int, int]:
-    """Return `value`, a pair of integers or one integer for both, as a tuple.
+def pair(value: Any, what: str, least: int = 1) -> tuple[int, int]:
+    """Return `value`, a pair of integers of at least `least` or one integer for both, as a tuple.
 
     Examples
     --------
@@ -108,30 +107,7 @@ def pair(value: Any, what: str) -> tuple[int, int]:
         value = (value, value)
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
         raise ValueError(f"got {what}={brief(value)}; need two whole numbers (rows, columns); try {what}=(3, 3)")
-    return whole_number(value[0], what), whole_number(value[1], what)
-
-
-def n_positional(function: object, what: str) -> int:
-    """Return the number of positional arguments of a function: 1, 2 or 4, as f(X), f(X, y) or f(X, y, epoch, rng).
-
-    Examples
-    --------
-    >>> n_positional(lambda X, y: (X, y), "augmentation")
-    2
-    """
-    if not callable(function):
-        raise TypeError(f"got {what}={brief(function)}; need a function; try def {what}(X, y, epoch, rng): return X, y")
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # some C functions have no signature
-        return 1
-    needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
-    if len(needed) not in (1, 2, 4):
-        raise TypeError(
-            f"got {what} with {len(needed)} arguments; need f(X), f(X, y) or f(X, y, epoch, rng); "
-            f"try def {what}(X, y, epoch, rng): return X, y"
-        )
-    return len(needed)
+    return whole_number(value[0], what, least), whole_number(value[1], what, least)
 
 
 def human_size(n: int) -> str:

@@ -7,6 +7,7 @@ resuming a run does not need a stored generator.
 """
 
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,47 @@ def seed_sequence(seed: int, purpose: str, *position: int) -> np.random.SeedSequ
     return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()), *position))
 
 
-def generator(seed: int, purpose: str, *position: int) -> np.random.Generator:
+class Generator(np.random.Generator):
+    """A random generator of numpy, with those methods of `numpy.random.RandomState` that `Generator` lacks.
+
+    Examples
+    --------
+    >>> rng = Generator(np.random.Philox(1))
+    >>> rng.rand(2, 3).shape, rng.randint(10, size=4).dtype.kind, rng.random_integers(1, 1)
+    ((2, 3), 'i', 1)
+    """
+
+    def rand(self, *shape: int) -> Any:
+        """Return uniform numbers of [0, 1) in an array of this shape; a single one without a shape."""
+        return self.random(shape or None)
+
+    def randn(self, *shape: int) -> Any:
+        """Return standard normal numbers in an array of this shape; a single one without a shape."""
+        return self.standard_normal(shape or None)
+
+    def randint(self, low: Any, high: Any = None, size: Any = None, dtype: Any = int) -> Any:
+        """Return whole numbers from `low` to below `high`, or from 0 to below `low`."""
+        found = self.integers(low, high, size, dtype)
+        return found if np.ndim(found) else dtype(found)
+
+    def random_integers(self, low: Any, high: Any = None, size: Any = None) -> Any:
+        """Return whole numbers from `low` to `high`, or from 1 to `low`: both can occur."""
+        first, last = (1, low) if high is None else (low, high)
+        return self.randint(first, last + 1, size)
+
+    def random_sample(self, size: Any = None) -> Any:
+        """Return uniform numbers of [0, 1)."""
+        return self.random(size)
+
+    def tomaxint(self, size: Any = None) -> Any:
+        """Return whole numbers from 0 to the largest int."""
+        return self.randint(0, np.iinfo(int).max, size)
+
+    def __reduce__(self) -> tuple:
+        return Generator, (self.bit_generator,)
+
+
+def generator(seed: int, purpose: str, *position: int) -> Generator:
     """Return the random generator for a purpose at a position.
 
     Parameters
@@ -38,7 +79,7 @@ def generator(seed: int, purpose: str, *position: int) -> np.random.Generator:
     >>> bool((first == again).all())
     True
     """
-    return np.random.Generator(np.random.Philox(seed_sequence(seed, purpose, *position)))
+    return Generator(np.random.Philox(seed_sequence(seed, purpose, *position)))
 
 
 def philox_key(seed: int, purpose: str) -> np.ndarray:

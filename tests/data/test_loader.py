@@ -308,3 +308,19 @@ def test_files_are_closed_at_the_end_of_an_epoch(prefetch):
         for ref in loader.refs("train", epoch):
             loader.read(ref)
             assert len(open_readers) == (ref.index < 3)
+
+
+def test_a_loader_in_another_process_counts_epochs_as_this_one():
+    def note(X, epoch):
+        seen.append(epoch)
+        return X
+
+    seen = []
+    network = NNClassifier([["ClassificationOutputLayer", {"n_classes": 2}]], n_in=1, rng=0).network
+    for first in (0, 1):
+        loader = Loader({"train": Data(np.ones((4, 1)), np.arange(4) % 2)}, 2, 1, network, note, first_epoch=first)
+        other = Loader(**loader.__getstate__())
+        other.network = network
+        for each in (loader, other):
+            each.read(BatchRef("train", 3, 0, 2))
+    assert seen == [3, 3, 4, 4]

@@ -33,7 +33,7 @@ def test_a_lost_folder_is_reported_and_training_goes_on(blobs, tmp_path, caplog)
     X, y = blobs
 
     def lose(X, y, epoch, rng):
-        if epoch == 2:
+        if epoch == 3:
             shutil.rmtree(tmp_path / "runs", ignore_errors=True)
         return X, y
 
@@ -117,7 +117,7 @@ def test_files_are_whole_when_fit_raises(blobs, tmp_path, monkeypatch):
         write(path, content)
 
     def fail_in_the_second_epoch(X, y, epoch, rng):
-        return {0: (X, y)}[epoch]
+        return {1: (X, y)}[epoch]
 
     monkeypatch.setattr(checkpoint_format, "write_content", slowly)
     with pytest.raises(KeyError):

@@ -67,7 +67,7 @@ def test_a_handler_of_the_programs_own_is_called_when_all_is_saved(quick, tmp_pa
     earlier = signal.signal(signal.SIGTERM, lambda *_: stored.append((tmp_path / "mine_last.pkl.gz").exists()))
 
     def terminate_once(X, y, epoch, rng):
-        if epoch == 1 and not sent:
+        if epoch == 2 and not sent:
             sent.append(os.kill(os.getpid(), signal.SIGTERM))
         return X, y
 
@@ -136,7 +136,7 @@ def test_a_spot_notice_stops_training_and_saves(service, quick, tmp_path, caplog
     layers, given = run.arguments("mlp")
 
     def announce(X, y, epoch, rng):
-        if epoch == 1:
+        if epoch == 2:
             handler.notice = '{"action": "terminate", "time": "2026-01-01T00:02:00Z"}'
         time.sleep(0.005)
         return X, y

@@ -149,7 +149,8 @@ def compare_settings(
 
 def describe_functions(loader: Loader) -> dict[str, str]:
     """Return the names of the functions that change the data of a run, to recognize them when it is resumed."""
-    used = {"augmentation": loader.augmentation}
+    augmentation = loader.augmentation
+    used = {"augmentation": tuple(augmentation) if isinstance(augmentation, list) else augmentation}
     for name, data in ((name, loader.splits[name]) for name in SPLITS if name in loader.splits):
         used |= {f"alter_features of the {SPLITS[name]}": data.alter_features}
         used |= {f"alter_labels of the {SPLITS[name]}": data.alter_labels}

@@ -42,6 +42,7 @@ class Settings(PlainState):
     checkpoint_all: bool = False
     shards: int = 1
     shard_threads: int = 1
+    first_epoch: int = 0  # the number that augmentations get for it; 1 in new runs
     order: str = "legacy"  # of the training rows; see `arignote.nnets.train.inputs`
     functions: dict[str, str] = field(default_factory=dict)  # what they are called; see `resume.describe_functions`
     extra_metadata: dict[str, Any] = field(default_factory=dict)

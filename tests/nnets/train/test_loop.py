@@ -147,12 +147,47 @@ def test_augmentation_takes_each_of_its_forms(blobs):
         return X + rng.normal(size=X.shape), y
 
     fit(X, y, n_epochs=2, batch_size=100, augmentation=full)
-    assert seen == [(epoch, n, "arignote-prefetch") for epoch in (0, 1) for n in (100, 100, 40)]
+    assert seen == [(epoch, n, "arignote-prefetch") for epoch in (1, 2) for n in (100, 100, 40)]
     doubled = fit(2 * X, y, definition=MLP, valid=None).network.get_values()
     for function in (lambda X: 2 * X, lambda X, y: (2 * X, y)):
         found = fit(X, y, definition=MLP, valid=None, augmentation=function).network.get_values()
         for name, value in doubled.items():
             np.testing.assert_allclose(value, found[name], rtol=1e-6)
+
+
+def test_an_augmentation_gets_rows_in_the_shape_of_the_data():
+    X, y = np.random.default_rng(0).random((20, 4, 6)), np.arange(20) % 2
+    layers = [["InputImageLayer", {"n_images": 1, "n_pixels": (4, 6)}], ["ClassificationOutputLayer", {"n_classes": 2}]]
+    shapes = []
+
+    def note(X, y):
+        shapes.append((X.shape, str(X.dtype)))
+        return X, y
+
+    forms = {(10, 4, 6): X, (10, 1, 4, 6): X[:, np.newaxis]}
+    for expected, given in (*forms.items(), ((10, 1, 4, 6), X.reshape(20, 24))):
+        shapes.clear()
+        fit(given, y, layers, valid=None, batch_size=10, augmentation=note)
+        assert set(shapes) == {(expected, "float32")}
+    shapes.clear()
+    fit(Data(X.reshape(20, 24), y, alter_features=lambda X: X.reshape(-1, 4, 6)), None, layers, valid=None,
+        batch_size=10, augmentation=[note, note])  # fmt: skip
+    assert set(shapes) == {((10, 4, 6), "float32")}
+
+
+def test_in_a_stored_run_epochs_are_counted_as_they_were(blobs):
+    def note(X, epoch):
+        seen.append(epoch)
+        return X
+
+    seen = []
+    stopped = fit(*blobs, n_epochs=1, augmentation=note)
+    state = stopped.__getstate__()
+    assert state["run"]["settings"]["first_epoch"] == 1
+    del state["run"]["settings"]["first_epoch"]  # as earlier versions stored them
+    seen.clear()
+    fit(*blobs, n_epochs=3, augmentation=note, classifier=NNClassifier.from_state(state))
+    assert set(seen) == {1, 2}
 
 
 def test_random_numbers_of_an_augmentation_depend_on_seed_epoch_and_batch_alone():
@@ -212,7 +247,7 @@ def test_shuffling_sees_every_row_once_an_epoch_in_an_order_of_its_own(blobs):
     rows = {row.tobytes(): i for i, row in enumerate(X.astype("float32"))}
 
     def spy(X, y, epoch, rng):
-        epochs[epoch] += [rows[row.tobytes()] for row in X]
+        epochs[epoch - 1] += [rows[row.tobytes()] for row in X]
         return X, y
 
     fit(Data(X, y, shuffle=True), None, n_epochs=2, valid=None, augmentation=spy)
@@ -299,7 +334,7 @@ def test_so_does_the_state_in_the_middle_of_an_epoch_after_that(blobs, tmp_path)
 
 def test_the_clock_goes_on_where_it_stood(blobs):
     def slow_at_first(X, y, epoch, rng):
-        time.sleep(0.3 if epoch == 0 else 0)
+        time.sleep(0.3 if epoch == 1 else 0)
         return X, y
 
     classifier = fit(*blobs, n_epochs=1, batch_size=240, augmentation=slow_at_first)
@@ -357,7 +392,7 @@ def test_a_loss_that_becomes_nan_stops_and_keeps_the_last_good_checkpoint(blobs,
     X, y = blobs
 
     def explode(X, y, epoch, rng):
-        return (X * 1e30 if epoch == 2 else X), y
+        return (X * 1e30 if epoch == 3 else X), y
 
     definition = [["FCLayer", {"n_units": 8, "activation": "relu"}], MLP[1]]
     with pytest.raises(
@@ -374,7 +409,7 @@ def test_the_minibatch_that_diverged_is_named(blobs):
     marked = np.float32(X[130])  # in the third minibatch
 
     def explode(X, y, epoch, rng):
-        return (np.full_like(X, 3e38) if epoch == 1 and (marked == X).all(axis=1).any() else X), y
+        return (np.full_like(X, 3e38) if epoch == 2 and (marked == X).all(axis=1).any() else X), y
 
     with pytest.raises(DivergedError, match=r"the training loss became nan in epoch 2, after minibatch 3;"):
         fit(X, y, definition=[["FCLayer", {"n_units": 8, "activation": "relu"}], MLP[1]], augmentation=explode)
@@ -385,7 +420,7 @@ def test_diverging_leaves_the_best_network(blobs):
     classifier = NNClassifier([["FCLayer", {"n_units": 8, "activation": "relu"}], MLP[1]], rng=1)
     with pytest.raises(DivergedError):
         fit(
-            X, y, classifier=classifier, n_epochs=5, augmentation=lambda X, y, epoch, rng: (X * 1e30 ** (epoch == 2), y)
+            X, y, classifier=classifier, n_epochs=5, augmentation=lambda X, y, epoch, rng: (X * 1e30 ** (epoch == 3), y)
         )
     assert np.isfinite(classifier.predict_proba(X)).all()
 
@@ -396,7 +431,7 @@ def test_ctrl_c_stops_early_and_leaves_a_usable_network(blobs, tmp_path):
     pressed = []
 
     def press(X, y, epoch, rng):
-        if epoch == 2 and not pressed:
+        if epoch == 3 and not pressed:
             pressed.append(True)
             os.kill(os.getpid(), signal.SIGINT)
         return X, y
@@ -463,7 +498,7 @@ def test_a_run_stopped_behind_the_end_of_a_shorter_epoch_is_refused(blobs):
 
 def test_no_thread_is_left_when_a_reader_is_interrupted(blobs, tmp_path):
     def interrupt(X, y, epoch, rng):
-        if epoch == 1:
+        if epoch == 2:
             raise KeyboardInterrupt
         return X, y
 

@@ -235,6 +235,16 @@ def test_functions_are_told_apart_by_their_names_and_what_they_keep():
     assert describe_function(recursive) == before and "recursive" in before
 
 
+def test_the_functions_of_a_list_are_compared_one_by_one(blobs):
+    def scale(factor):
+        return lambda X: X * factor
+
+    classifier = fit(*blobs, n_epochs=1, augmentation=[shift, scale(2)])
+    fit(*blobs, classifier=classifier, n_epochs=2, augmentation=[shift, scale(2)])
+    with pytest.warns(ResumeWarning, match=r"got augmentation=\(shift, .*factor=3.*had \(shift, .*factor=2"):
+        fit(*blobs, classifier=classifier, n_epochs=3, augmentation=[shift, scale(3)])
+
+
 def test_another_strength_of_the_same_augmentation_is_said(blobs):
     X, y = blobs[0].reshape(-1, 1, 1, 5), blobs[1]
     layers = [["InputImageLayer", {"n_images": 1, "n_pixels": (1, 5)}], *MLP]
@@ -383,6 +393,25 @@ def test_what_fit_shuffles_and_holds_out_is_resumed_after_any_minibatch(kind, tm
         NNClassifier(layers, rng=5).fit(**given, n_epochs=2, checkpoint=name, callbacks=StopAfter(n_batches))
         resumed = NNClassifier(layers, rng=5).fit(**given, n_epochs=2, checkpoint=name, resume=True)
         assert_same_training(resumed, straight)
+
+
+def jitter(train_x, train_y, epoch, rng):
+    """Augment as the first Arignote's users did."""
+    kept = rng.rand(*train_x.shape) > 0.1
+    moved = train_x + rng.randn(*train_x.shape) / (10 * epoch) + rng.randint(-1, 2, size=(len(train_x), 1))
+    columns = rng.permutation(train_x.shape[1])
+    rng.shuffle(columns)
+    scale = rng.choice([0.9, 1.1], size=len(train_x))[:, np.newaxis] + rng.uniform(0, 0.1, (len(train_x), 1))
+    return kept * moved[:, columns] * scale * (1 + rng.random_integers(0, 1) + rng.random_sample()), train_y
+
+
+def test_augmentations_of_the_first_arignote_are_resumed_after_any_minibatch(blobs):
+    given = {"n_epochs": 2, "augmentation": [jitter, lambda train_x, train_y, **others: (train_x, train_y)]}
+    straight = fit(*blobs, **given)
+    assert abs(straight.params["fc1.W"].get_value() - fit(*blobs, n_epochs=2).params["fc1.W"].get_value()).max() > 1e-3
+    for n_batches in range(1, 10):
+        stopped = fit(*blobs, callbacks=StopAfter(n_batches), **given)
+        assert_same_training(fit(*blobs, classifier=again(stopped), **given), straight)
 
 
 def test_partitions_keep_their_order_when_resumed(blobs):
