@@ -14,6 +14,7 @@ except ImportError as error:
         f"got {error}; need scikit-learn for the estimator; try: pip install 'arignote[sklearn]'"
     ) from error
 
+from arignote.data.frames import require_same_order
 from arignote.data.reader import refuse_masked
 from arignote.nnets.nets import NNClassifier, define_mlp
 
@@ -23,8 +24,9 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    hidden : sequence of int, optional
-        Number of units of each hidden layer, by default (100,). If empty, the model is a logistic regression.
+    hidden : sequence of int or int, optional
+        Number of units of each hidden layer, by default (100,); of the only one, if it is a number. If empty, the model
+        is a logistic regression.
     activation : str, optional
         Activation of the hidden layers, by default "relu".
     dropout_p : float, optional
@@ -68,7 +70,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden: Sequence[int] = (100,),
+        hidden: Sequence[int] | int = (100,),
         activation: str = "relu",
         dropout_p: float = 0.0,
         l2: float = 0.0,
@@ -102,6 +104,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
         """Train a new network on features (n, n_features) and labels (n,)."""
         refuse_masked(X)  # scikit-learn ignores the mask
         refuse_masked(y)
+        require_same_order(X, y)
         X, y = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -146,8 +149,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
     def _definition(self) -> list:
         n_classes = len(self.classes_)
         if self.layer_defs is None:
-            return define_mlp(
-                list(self.hidden), n_classes, activation=self.activation, dropout_p=self.dropout_p, l2=self.l2
-            )
+            hidden = [self.hidden] if isinstance(self.hidden, int | np.integer) else list(self.hidden)
+            return define_mlp(hidden, n_classes, activation=self.activation, dropout_p=self.dropout_p, l2=self.l2)
         *layers, (kind, *params) = self.layer_defs
         return [*layers, [kind, {"n_classes": n_classes, **(params[0] if params else {})}]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from arignote.data.dataset import Data, as_reader, is_csv, read_data
-from arignote.data.formats import read_column_names
+from arignote.data.formats import read_columns
 from arignote.data.image_folder import ImageFolderReader, class_folders, images_in
 from arignote.data.images import ImageReader, is_image, read_header
 from arignote.nnets import definitions
@@ -123,21 +123,25 @@ def _class_numbers(images: ImageFolderReader, classifier: NNClassifier) -> np.nd
 
 def _read_table(source: str, classifier: NNClassifier, with_labels: bool) -> Examples:
     """Return the examples in a file of features, or of features and labels; the last of three pairs are for testing."""
-    if not with_labels or source.endswith(".npy") or _has_features_alone(source, classifier):
+    others = _other_columns(source, classifier)
+    if not with_labels or source.endswith(".npy") or others == []:
         features = as_reader(source)
         return Examples(features, None, "row", range(features.n_rows))
-    content = read_data(source)
+    content = read_data(source, label=others[0] if others and len(others) == 1 else None)
     data = Data(*(content[-1] if len(content) == 3 else content))  # checks that there are as many labels as rows
     labels = np.concatenate([rows for rows, _ in Data(data.labels).iter_epoch(batch_size=READ_ROWS)])
     return Examples(data.features, classifier.network.prepare_labels(labels), "row", range(data.n_rows))
 
 
-def _has_features_alone(source: str, classifier: NNClassifier) -> bool:
-    """Return True for a table with exactly the columns that the network was trained on, and so without labels."""
+def _other_columns(source: str, classifier: NNClassifier) -> list[str] | None:
+    """Return the columns of a table beside those that the network was trained on; None if that cannot be told."""
+    if not is_csv(source) or not Path(source).is_file():
+        return None
+    names, n_columns = read_columns(source)
     known = classifier.feature_names_in_
-    if known is None or not is_csv(source) or not Path(source).is_file():
-        return False
-    return sorted(read_column_names(source) or []) == sorted(known)
+    if names is None or known is None:
+        return [] if (n_columns,) == classifier.network.input_layer.input_shape else None
+    return [name for name in names if name not in known] if set(known) <= set(names) else None
 
 
 def write(

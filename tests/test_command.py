@@ -560,3 +560,37 @@ def test_a_table_of_the_columns_that_were_trained_on_has_no_labels(tmp_path, mon
     assert predict("runs/a", "--data", "new.csv") == 0
     without = capsys.readouterr()
     assert without.out == with_labels.out and without.err == ""
+
+
+def test_columns_of_a_table_are_known_by_their_names_wherever_the_labels_are(tmp_path, monkeypatch, capsys, caplog):
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO", "arignote")
+    X = np.random.default_rng(0).normal(size=(60, 3)).round(3)
+    table = pd.DataFrame(X, columns=list("abc")).assign(species=np.where(X[:, 0] > 0, "oak", "elm"))
+    table.to_csv("train.csv", index=False)
+    table[["species", "c", "b", "a"]].to_csv("other.csv", index=False)
+    layers = [["FCLayer", {"n_units": 8}], ["ClassificationOutputLayer", {"n_classes": 2}]]
+    write({"layers": layers, "fit": {"n_epochs": 2, "batch_size": 10}}, "net.json")
+    assert command.main(["train", "net.json", "--data", "train.csv", "--checkpoint", "mine"]) == 0
+    assert "train.csv: the labels are in the column 'species'" in caplog.text
+    capsys.readouterr()
+    assert predict("mine", "--data", "train.csv") == 0
+    expected = capsys.readouterr()
+    assert predict("mine", "--data", "other.csv") == 0
+    found = capsys.readouterr()
+    assert found.out == expected.out and "% of 60 examples are misclassified" in found.err
+
+
+def test_a_table_of_as_many_numbers_as_the_network_takes_has_no_labels(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    pd.DataFrame(X).assign(label=np.arange(60) % 2).to_csv("train.csv", index=False)
+    np.savetxt("new.csv", X, delimiter=",")
+    write(
+        {"layers": [["ClassificationOutputLayer", {"n_classes": 2}]], "fit": {"n_epochs": 1, "batch_size": 10}},
+        "net.json",
+    )
+    assert command.main(["train", "net.json", "--data", "train.csv", "--checkpoint", "mine"]) == 0
+    capsys.readouterr()
+    assert predict("mine", "--data", "new.csv") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 61

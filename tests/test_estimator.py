@@ -21,7 +21,7 @@ from arignote.nnets.callbacks import EarlyStopping
 from arignote.nnets.nets import define_cnn
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning", "ignore:got features as large as")
 def test_all_of_scikit_learns_checks_pass():
     results = check_estimator(ArignoteClassifier(n_epochs=60, random_state=0), on_fail=None)
     assert len(results) > 50
@@ -113,3 +113,26 @@ def test_masked_values_are_refused():
                 lambda: fitted.predict(masked)):  # fmt: skip
         with pytest.raises(ValueError, match=r"got a masked array with \d+ masked values; need values everywhere"):
             use()
+
+
+def test_rows_and_labels_in_another_order_are_refused():
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(np.random.default_rng(0).normal(size=(40, 2)))
+    y = pandas.Series(np.arange(40) % 2)
+    with pytest.raises(ValueError, match="index differs from row 0 on"):
+        ArignoteClassifier(n_epochs=1).fit(X, y.sample(frac=1, random_state=1))
+
+
+def test_a_number_of_units_is_that_of_the_only_hidden_layer():
+    X, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    one, other = (ArignoteClassifier(hidden, n_epochs=1, random_state=0).fit(X, y) for hidden in (7, [7]))
+    assert one.classifier_.layer_defs == other.classifier_.layer_defs
+
+
+def test_callbacks_can_be_used_for_several_trainings():
+    X, y = np.random.default_rng(0).normal(size=(200, 2)), np.arange(200) % 2
+    X[:, 0] += 4 * y
+    given = {"valid": 0.2, "n_epochs": 60, "random_state": 0, "callbacks": [EarlyStopping(patience=2)]}
+    network = ArignoteClassifier(**given)
+    scores = [network.fit(X, y).score(X, y) for _ in range(2)]
+    assert scores[0] == scores[1] > 0.9 and network.n_iter_ > 2

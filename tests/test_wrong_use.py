@@ -1,10 +1,14 @@
 """What a newcomer gets wrong: the message says what was got, what is needed, and what to try."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from arignote.data import files
+from arignote.data.readers import Data
 from arignote.image import augment
 from arignote.nnets.callbacks import EarlyStopping
 from arignote.nnets.nets import NNClassifier
@@ -23,6 +27,18 @@ def build(*layers, **given):
 
 def fit(features=X, labels=y, **given):
     return build(FC, OUTPUT).fit(features, labels, **({"n_epochs": 1, "batch_size": 10} | given))
+
+
+def copied(names):
+    """Return a new network with all parameters of one that was trained on classes of these names."""
+    trained = fit(labels=np.array(names)[np.arange(100) % 3])
+    return build(FC, OUTPUT, n_in=4, stored_network=trained)
+
+
+def archive():
+    name = Path(tempfile.mkdtemp(), "x.npz")
+    np.savez(name, X=X, y=y)
+    return name
 
 
 WRONG = {
@@ -114,11 +130,39 @@ WRONG = {
         lambda: fit(FRAME.sample(frac=1, random_state=0), LABELS),
         r"index differs from row 0 on \(\d+ and 0\); need the rows of both in one order; try labels.loc",
     ),
+    "columns of numbers far from 1": (
+        lambda: fit(FRAME.assign(income=range(10**5, 10**5 + 100))),
+        "features as large as 1.001e.05 in the column 'income', .* far from 1; try X / 255 .*, or .X - mean. / std",
+    ),
+    "images of whole numbers": (lambda: fit(X.clip(0, 1) * 255), "features as large as .* try X / 255 for images"),
+    "a class without rows": (
+        lambda: fit(labels=np.arange(100) % 2 + 1),
+        "no training rows of class 0, which the network cannot learn; try n_classes=2 and labels from 0 to 1",
+    ),
+    "only the training data are altered": (
+        lambda: fit(Data(X, y, alter_features=lambda X: X), None, valid=(X, y)),
+        "alter_features for the training data and none for the validation data",
+    ),
+    "two pairs": (lambda: fit(((X, y), (X, y)), None), r"got two pairs; .*try fit\(X, y, valid=\(X_valid, y_valid\)\)"),
+    "copied classes in another order": (
+        lambda: copied(["a", "b", "c"]).fit(
+            X, np.array(["b", "c", "d"])[np.arange(100) % 3], n_epochs=1, batch_size=10
+        ),
+        "labels 'b', 'c', 'd' for an output layer copied .* 'a', 'b', 'c', .* try set_trainable_params with the other",
+    ),
+    "numbers for copied classes": (
+        lambda: copied(["a", "b", "c"]).fit(X, np.arange(100) % 3, n_epochs=1, batch_size=10),
+        "labels 0, 1, 2 for an output",
+    ),
+    "an archive of arrays": (
+        lambda: fit(archive(), None),
+        r"try numpy.load\('.*x.npz'\), and fit\(X, y\) with its arrays",
+    ),
     "labels of one class": (lambda: fit(labels=np.zeros(100)), "training rows of one class only, 0"),
     "scoring without labels": (lambda: build(FC, OUTPUT, n_in=4).score(X, None), r"try score\(X, y\)"),
     "a checkpoint that is not there": (lambda: files.checkpoint_read("runs/none"), "need a file that exists"),
     "a learning rate that is far too high": (
-        lambda: fit(1e6 * X, n_epochs=9, sgd_type="sgd", lr_rule={"rule": "const", "initial_value": 1e30}),
+        lambda: fit(X, n_epochs=9, sgd_type="sgd", lr_rule={"rule": "const", "initial_value": 1e30}),
         "try a smaller learning rate",
     ),
 }

@@ -46,7 +46,7 @@ def is_csv(name: str | Path) -> bool:
     return str(name).endswith((".csv", ".csv.gz"))
 
 
-def read_data(name: str | Path) -> Any:
+def read_data(name: str | Path, label: str | None = None) -> Any:
     """Return what `fit` can train on from a file or folder: features and labels, or three pairs of them.
 
     Parameters
@@ -54,6 +54,8 @@ def read_data(name: str | Path) -> Any:
     name : str or Path
         An HDF5 file with a table of features and one of labels; a folder with a folder of images for each class; a .csv
         file (see :func:`~arignote.data.formats.read_csv`); a pickle of (X, y) or of ((X, y), (X, y), (X, y)).
+    label : str, optional
+        Name of the column of labels in a .csv file; by default it is known by its name, or the last one.
     """
     if Path(name).suffix.lower() in HDF_SUFFIXES:
         return read_tables(name)
@@ -61,7 +63,7 @@ def read_data(name: str | Path) -> Any:
         images = ImageFolderReader(name)
         return images, images.labels
     if is_csv(name):
-        table = formats.read_labelled_table(name)
+        table = formats.read_labelled_table(name, label)
         return ArrayReader(table.features, table.columns), table.labels
     return formats.read_pickle(name)
 
@@ -169,7 +171,7 @@ class Data:
         if self.alter_features is None:
             return tuple(self.features.shape)
         batch = next(self.features.iter_epoch(1, start=self.start, stop=self.stop, start_on_batch=False))
-        return np.shape(self.alter_features(batch))[1:]
+        return np.shape(self.alter_features(own_copy(batch)))[1:]
 
     @property
     def is_plain(self) -> bool:

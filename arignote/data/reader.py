@@ -267,7 +267,26 @@ def rectangular(rows: Any) -> np.ndarray:
         ) from error
 
 
-class PickedReader(Reader):
+class _SelectedRows:
+    """What readers of some rows of another reader have in common."""
+
+    reader: Any
+    rows: np.ndarray
+
+    @property
+    def column_names(self) -> list[str] | None:
+        """Names of the columns, if the reader has them."""
+        return getattr(self.reader, "column_names", None)
+
+    def with_columns(self, names: Sequence[str]) -> Any:
+        """Return the same rows with the columns in this order; refuse missing and other columns."""
+        return type(self)(self.reader.with_columns(names), self.rows)  # type: ignore[call-arg]
+
+    def __str__(self) -> str:
+        return str(self.reader)
+
+
+class PickedReader(_SelectedRows, Reader):
     """Some rows of a reader that has a method `take`, in a given order.
 
     Parameters
@@ -300,15 +319,6 @@ class PickedReader(Reader):
         return self.reader.take(self.rows[rows])
 
     @property
-    def column_names(self) -> list[str] | None:
-        """Names of the columns, if the reader has them."""
-        return getattr(self.reader, "column_names", None)
-
-    def with_columns(self, names: Sequence[str]) -> "PickedReader":
-        """Return the same rows with the columns in this order; refuse missing and other columns."""
-        return PickedReader(self.reader.with_columns(names), self.rows)
-
-    @property
     def in_memory(self) -> bool:
         """True if the reader's rows are in memory."""
         return getattr(self.reader, "in_memory", False)
@@ -318,11 +328,8 @@ class PickedReader(Reader):
         reader = getattr(self.reader, "for_shape", lambda shape: self.reader)(shape)
         return self if reader is self.reader else PickedReader(reader, self.rows)
 
-    def __str__(self) -> str:
-        return str(self.reader)
 
-
-class SparseReader(Reader):
+class SparseReader(_SelectedRows, Reader):
     """Some rows, in increasing order, of a reader that reads rows in sequence, such as one of a file.
 
     The rows between those wanted are read and left out.
@@ -363,9 +370,6 @@ class SparseReader(Reader):
                 return np.asarray(read_all(start, int(wanted[-1]) + 1))[wanted - start]
 
             yield read
-
-    def __str__(self) -> str:
-        return str(self.reader)
 
 
 def pick(reader: Any, rows: np.ndarray) -> Reader:

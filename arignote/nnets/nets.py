@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
@@ -14,11 +15,11 @@ from arignote.checkpoint.format import checkpoint_path, checkpoint_read
 from arignote.checkpoint.migrations import migrate
 from arignote.checkpoint.state import ModelState
 from arignote.data import atomic, storage
-from arignote.data.dataset import Data
+from arignote.data.dataset import Data, read_data
 from arignote.data.formats import arrays
 from arignote.data.image_folder import ImageFolderReader
-from arignote.data.labels import summarize
-from arignote.data.loader import Loader, features_alone
+from arignote.data.labels import iter_labels, summarize
+from arignote.data.loader import Loader, evaluated, features_alone
 from arignote.nnets import arguments, definitions, onnx_export
 from arignote.nnets.callbacks import Callback, CallbackList, ProgressBar, ValidationLog
 from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter, as_checkpoint
@@ -248,9 +249,22 @@ class NNClassifier:
             values = source.network.get_values() if isinstance(source, NNClassifier) else dict(source)
             values = {name: values[name] for name in choose(values)}
         self.network.set_values(values, "the other network")
+        if isinstance(source, NNClassifier):
+            self._take_names(source, layers)
         self._has_copied_params = True
         if self.trainer is not None:
             self.trainer.forget_best()
+
+    def _take_names(self, source: "NNClassifier", layers: Sequence[str] | str | None) -> None:
+        """Take over what the features and the classes of another network are called, if that is not known here."""
+        if self.trainer is not None:
+            return
+        copied = [layer.name for layer in source.layers_train] if layers is None else layers
+        network, names = self.network, source.network.classes
+        if network.output_layer.name in copied and network.classes is None and network.output_layer.has_classes:
+            network.classes = names
+        if layers is None and self.feature_names_in_ is None:
+            self.feature_names_in_ = source.feature_names_in_
 
     def export_onnx(self, filename: str | Path) -> Path:
         """Write the deterministic network as an ONNX model, which other programs run.
@@ -513,7 +527,7 @@ class NNClassifier:
                     writer.replace_earlier()
             functions = resuming.describe_functions(loader)
             if self.trainer is None:
-                inputs.warn_of_order(data, labels, self.classes_, loader.n_batches("train"))
+                inputs.warn_of_data(data, labels, self.classes_, loader.n_batches("train"))
             else:
                 self._resume(self.trainer, given, change, functions)
             trainer.settings.functions, trainer.data = functions, fingerprints
@@ -596,7 +610,13 @@ class NNClassifier:
         # In earlier versions the labels of a folder of images were the numbers of its classes, in the same order.
         is_folder = isinstance(getattr(train.features, "reader", train.features), ImageFolderReader)
         if self.trainer is None or is_folder:
-            network.classes = classes
+            copied, network.classes = network.classes, classes
+            if copied is not None and copied.tolist() != self.classes_.tolist():
+                warnings.warn(
+                    f"got labels {describe_classes(self.classes_)} for an output layer copied from a network of the "
+                    f"classes {describe_classes(copied)}, which has to learn them anew; try set_trainable_params with "
+                    "the other layers only", stacklevel=5,
+                )  # fmt: skip
             if classes is not None:
                 logger.info("Classes: %s.", describe_classes(classes))
 
@@ -680,17 +700,27 @@ class NNClassifier:
         found = self.network.output_layer.decide(self.predict_proba(X))
         return found if self.network.classes is None else self.network.classes[found]
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any = None) -> float:
         """Return the fraction of rows, in [0, 1], that are classified correctly.
 
         The network is used with the parameters that it has; see `weights`.
+
+        Parameters
+        ----------
+        X : array, Reader, Data or file name
+            `Data` and files that `fit` takes have the labels; of a file with three pairs, the last one counts.
+        y : array, Reader or file name, optional
+            The labels.
         """
-        if y is None:
+        if y is None and isinstance(X, str | Path):
+            content = read_data(X)
+            X, y = content[-1] if len(content) == 3 else content
+        data = X if isinstance(X, Data) and y is None else Data(X, y)  # checks that there are as many labels as rows
+        if data.labels is None:
             raise ValueError("got no labels; need one for each row; try score(X, y)")
-        data = Data(X, y)  # checks that there are as many labels as rows
-        labels = np.concatenate([labels for labels, _ in Data(data.labels).iter_epoch(batch_size=PREDICT_ROWS)])
+        labels = np.concatenate([rows for _, rows in iter_labels(evaluated(data))])
         output = self.network.output_layer
-        return output.score(output.decide(self.predict_proba(X)), self.network.prepare_labels(labels))
+        return output.score(output.decide(self.predict_proba(data)), self.network.prepare_labels(labels))
 
     # -- state -------------------------------------------------------------------------------------------------------
 

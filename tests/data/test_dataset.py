@@ -241,3 +241,14 @@ def test_rows_picked_of_arrays_in_memory_cost_next_to_nothing():
 def test_fractions_that_leave_nothing_to_train_on_are_refused(stratify):
     with pytest.raises(ValueError, match="got valid_frac=0.9 and test_frac=0.3 of .*to train on"):
         DataWithHoldoutPartitions(np.arange(20), np.arange(20) % 2, 2, 0.9, 0.3, stratify=stratify)
+
+
+@pytest.mark.parametrize("use", [lambda data: data.shape, lambda data: list(data.iter_epoch(batch_size=2))])
+def test_a_function_that_works_in_place_leaves_the_users_array_as_it_is(use):
+    def halve(X):
+        X /= 2
+        return X
+
+    X = np.ones((4, 3))
+    use(Data(X, alter_features=halve))
+    assert (X == 1).all()

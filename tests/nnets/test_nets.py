@@ -4,6 +4,7 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from arignote import engine
@@ -347,6 +348,36 @@ def test_parameters_can_be_taken_over(tmp_path):
     for start in (source, str(name)):
         new = NNClassifier(MLP, n_in=5, rng=3, stored_network=start)
         np.testing.assert_array_equal(new.params["fc1.W"].get_value(), source.params["fc1.W"].get_value())
+
+
+def test_names_of_classes_and_columns_are_copied_with_the_parameters(blobs):
+    frame = pd.DataFrame(blobs[0], columns=list("abcde"))
+    trained = NNClassifier(MLP, rng=1).fit(frame, np.array(["x", "y", "z"])[blobs[1]], n_epochs=1, batch_size=60)
+    copy, body = (NNClassifier(MLP, n_in=5, rng=2) for _ in range(2))
+    copy.set_trainable_params(trained)
+    body.set_trainable_params(trained, layers=["fc1"])
+    reordered = frame[list("edcba")]
+    assert copy.predict(reordered).tolist() == trained.predict(frame).tolist()
+    assert body.classes_.tolist() == [0, 1, 2] and body.feature_names_in_ is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        copy.fit(frame, np.array(["x", "y", "z"])[blobs[1]], n_epochs=1, batch_size=60)
+        body.fit(*blobs, n_epochs=1, batch_size=60)
+
+
+def test_score_takes_data_and_files(blobs, tmp_path):
+    X, y = blobs
+    classifier = NNClassifier(MLP, rng=1).fit(X, y, n_epochs=3, batch_size=60)
+    expected = classifier.score(X, y)
+    assert 0 < expected < 1
+    pd.DataFrame(X).assign(label=y).to_csv(tmp_path / "x.csv", index=False)
+    with open(tmp_path / "x.pkl", "wb") as file:
+        pickle.dump(((X[:5], y[:5]), (X[:5], y[:5]), (X, y)), file)
+    halves = Data(X / 2, 2 - y, alter_features=lambda X: 2 * X, alter_labels=lambda y: 2 - y, shuffle=True)
+    for given in (Data(X, y, batch_size=7), tmp_path / "x.csv", str(tmp_path / "x.pkl"), halves):
+        assert classifier.score(given) == expected
+    with pytest.raises(ValueError, match=r"got no labels; need one for each row; try score\(X, y\)"):
+        classifier.score(Data(X))
 
 
 def test_copied_parameters_are_trained_whatever_the_best_were_before(blobs):

@@ -3,12 +3,12 @@
 from arignote.data.formats.idx import read_idx
 from arignote.data.formats.packed import CheckpointError
 from arignote.data.formats.pickles import read_array, read_pickle
-from arignote.data.formats.tables import read_column_names, read_csv, read_labelled_table, read_table
+from arignote.data.formats.tables import read_columns, read_csv, read_labelled_table, read_table
 
 __all__ = [
     "CheckpointError",
     "read_array",
-    "read_column_names",
+    "read_columns",
     "read_csv",
     "read_idx",
     "read_labelled_table",

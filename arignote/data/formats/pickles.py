@@ -49,6 +49,8 @@ def read_pickle(name: str | Path, trusted: bool = False, max_bytes: int | None =
         raise CheckpointError(f"{name}: {error}; try max_bytes=... if you trust its author") from error
     except unpickle.PickleError as error:
         attempt = "read_pickle(..., trusted=True) if you trust its author"
+        if str(name).endswith(".npz"):
+            attempt = f"numpy.load({str(name)!r}), and fit(X, y) with its arrays"
         raise CheckpointError(f"{name}: {error}; try {attempt}") from error
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import numpy as np
 
 from arignote.data.formats.errors import naming
 from arignote.data.formats.packed import UNPACKED_BYTES, read_bytes
+
+logger = logging.getLogger(__name__)
 
 # A compressed table may unpack to this much, and to a multiple of its size; as numbers it takes four times as much.
 TEXT_BYTES = 16 * 2**20
@@ -88,6 +91,7 @@ def _labelled_table(name: str | Path, label: str | int | None, max_bytes: int | 
             stacklevel=3,
         )
     column = _label_column(header or [], n_columns, label, name)
+    logger.info("%s: the labels are in the column %r.", name, column if header is None else header[column])
     others = [i for i in range(n_columns) if i != column]
     features = _single(_numbers(table, others), name)
     return LabelledTable(None if header is None else [header[i] for i in others], features, _labels(table, column))
@@ -106,10 +110,11 @@ def read_table(name: str | Path) -> tuple[list[str] | None, np.ndarray]:
         return table.header, _numbers(table, range(table.n_columns))
 
 
-def read_column_names(name: str | Path) -> list[str] | None:
-    """Return the names of the columns of a table, if its first line has them."""
+def read_columns(name: str | Path) -> tuple[list[str] | None, int]:
+    """Return the names of the columns of a table, if its first line has them, and their number."""
     with naming(name, "CSV"):
-        return _split(name).header
+        table = _split(name)
+        return table.header, table.n_columns
 
 
 @dataclass

@@ -1,14 +1,16 @@
 """The reader of HDF5 files."""
 
+import copy
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from arignote.data import frames
 from arignote.data.hdf import find
 from arignote.data.hdf.attributes import HDFError, error_context
 from arignote.data.hdf.layouts import Layout
@@ -82,6 +84,7 @@ class HDFReader(Reader):
             self._color = None if color is None else self._channel_index(color, layout)
             self.shape = layout.shape if color is None else (1, *layout.shape[1:])
             self._items = layout.items
+            self._order: list[int] | None = None
             self._cache_bytes = max(chunk_cache_bytes(dataset) for dataset in layout.datasets)
             self.block_rows = self._rows_per_chunk(layout)
 
@@ -119,9 +122,24 @@ class HDFReader(Reader):
             values = layout.read(first, last)
         if len(values) != last - first:
             raise HDFError(f"{self}: got {len(values)} rows from row {first}; need {last - first}; try an intact file")
+        if self._order is not None:
+            values = values[:, self._order]
         if self._color is not None:
             values = values[:, self._color : self._color + 1]
         return values if self.asarray or len(self.shape) > 1 or self._items is None else self._as_pandas(values, first)
+
+    @property
+    def column_names(self) -> list[str] | None:
+        """Names of the columns, for tables that have them."""
+        return list(map(str, self._items)) if self._items and len(self.shape) == 1 else None
+
+    def with_columns(self, names: Sequence[str]) -> "HDFReader":
+        """Return a reader of the same rows with the columns in this order; refuse missing and other columns."""
+        assert self.column_names is not None
+        places, new = frames.positions(self.column_names, names), copy.copy(self)
+        new._order = places if self._order is None else [self._order[place] for place in places]
+        new._items = list(names)
+        return new
 
     def _as_pandas(self, values: np.ndarray, first: int) -> Any:
         import pandas

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from arignote.data import atomic, journal
+from arignote.data.frames import require_same_order
 from arignote.data.hdf.attributes import HDFError, h5py
 from arignote.data.reader import rectangular
+from arignote.util.checks import brief
 
 CHUNK_BYTES = 2**18
 COMMIT_BYTES = 2**25
@@ -118,6 +120,9 @@ class HDFWriter:
             The rows of each table, by name. The number of rows must be the same for all tables; names, dtypes and row
             shapes must be the same in all calls. The index of data frames is not stored.
         """
+        first, *others = tables.values() or [None]
+        for other in others:
+            require_same_order(first, other)
         rows = {name: _as_rows(name, value) for name, value in tables.items()}
         self._check(rows)
         for name in rows if not self._tables else ():
@@ -139,6 +144,11 @@ class HDFWriter:
             raise ValueError(f"got the tables {sorted(rows)}; need {sorted(self._tables)}, as before; try a new file")
         for name, table in self._tables.items():
             array = rows[name]
+            if array.dtype.names != table.dtype.names:
+                raise ValueError(
+                    f"got the columns {brief(array.dtype.names)} for {name!r}; need {brief(table.dtype.names)}, as "
+                    "before; try frame[[...]] with the columns in this order"
+                )
             if array.shape[1:] != table.shape[1:] or not np.can_cast(array.dtype, table.dtype, "same_kind"):
                 raise ValueError(
                     f"got rows of shape {array.shape[1:]} and type {array.dtype} for {name!r}; need {table.shape[1:]} "
@@ -178,8 +188,10 @@ class HDFWriter:
             return
         self._closed = True
         try:
-            self.commit()
-            self._file.close()
+            try:
+                self.commit()
+            finally:  # before the file below it, which HDF5 writes to when it is closed
+                self._file.close()
             self._journaled.commit()
         finally:
             self._journaled.close()

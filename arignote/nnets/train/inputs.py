@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from arignote.data.dataset import Data, DataWithHoldoutPartitions, read_data
+from arignote.data.fingerprint import sample_rows
 from arignote.data.image_folder import ImageFolderReader
 from arignote.data.labels import LabelSummary, summarize
 from arignote.data.loader import evaluated
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 SHUFFLED, STORED, OWN, LEGACY = "shuffled", "stored", "own", "legacy"
 """The order of training rows: shuffled each epoch; as they are stored; that of the user's `Data`; and, in runs stored
 before version 3, shuffled for folders of images only."""
+
+LARGE = 100
+"""Absolute value of a feature above which a warning says that features should be scaled."""
 
 MIX_MORE = 4
 """How many times as many rows to mix in memory where each block of a file has rows of one class only."""
@@ -116,6 +120,11 @@ def gather(
             raise TypeError("got Data together with y; need the labels inside; try Data(features, labels)")
         return Inputs(X, _held_out(valid, "valid"), _held_out(test, "test"), OWN)
     if y is None and isinstance(X, tuple) and len(X) == 2:
+        if all(isinstance(part, tuple) and len(part) == 2 for part in X):
+            raise ValueError(
+                "got two pairs; need features and labels, or three pairs to train, to validate and to test with; "
+                "try fit(X, y, valid=(X_valid, y_valid))"
+            )
         X, y = X
     if y is None:
         raise ValueError("got no labels; need one for each row; try fit(X, y) or fit((X, y))")
@@ -199,8 +208,8 @@ def has_blocks_of_one_class(data: Data) -> bool:
     return summary.is_ordered_by_class and summary.run_length > order.block_rows
 
 
-def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.ndarray, n_batches: int) -> None:
-    """Warn, once, of an order of rows or a choice of validation data from which a network learns badly.
+def warn_of_data(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.ndarray, n_batches: int) -> None:
+    """Warn, once, of data from which a network learns badly: their order, their classes, or the size of their numbers.
 
     Parameters
     ----------
@@ -218,6 +227,17 @@ def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.
         problems.append(
             f"got training rows of one class only, {describe_classes(classes[list(train.counts)])}, so that the "
             "network learns to predict nothing else; try checking the labels"
+        )
+    elif train.counts and (missing := sorted(set(range(len(classes))) - set(train.counts))):
+        problems.append(
+            f"got no training rows of class {describe_classes(classes[missing])}, which the network cannot learn; try "
+            f"n_classes={len(train.counts)} and labels from 0 to {len(train.counts) - 1}, if there is no such class"
+        )
+    problems += _problems_of_scale(data.train)
+    if data.train.alter_features is not None and data.valid is not None and data.valid.alter_features is None:
+        problems.append(
+            "got alter_features for the training data and none for the validation data, whose loss means little if "
+            "they need it as well; try valid=Data(X, y, alter_features=...)"
         )
     if train.is_ordered_by_class and not data.train.shuffle and n_batches > 1:
         problems.append(
@@ -238,11 +258,26 @@ def warn_of_order(data: Inputs, labels: Mapping[str, LabelSummary], classes: np.
             f"{describe_classes(classes[found])} only in the {called} data" for called, found in only.items() if found
         ]
         problems.append(
-            f"got training and validation data of different classes: {', '.join(named)}; try valid=0.2 with arrays, or "
-            "DataWithHoldoutPartitions(..., stratify=True)"
+            f"got training and validation data of different classes: {', '.join(named)}; try more rows of these, or "
+            "valid=0.2 with arrays, or DataWithHoldoutPartitions(..., stratify=True)"
         )
     if problems:
         warnings.warn("; and ".join(problems), stacklevel=4)
+
+
+def _problems_of_scale(data: Data) -> list[str]:
+    """Return what is wrong with the size of the numbers in a sample of the features, in words."""
+    if data.alter_features is not None:  # which may well scale them
+        return []
+    sample = np.abs(sample_rows(data).astype(np.float64))
+    if sample.max(initial=0) <= LARGE:
+        return []
+    place = np.unravel_index(sample.argmax(), sample.shape)
+    column = "" if data.column_names is None else f" in the column {data.column_names[place[1]]!r}"
+    return [
+        f"got features as large as {sample[place]:.4g}{column}, while networks learn badly from numbers that are far "
+        "from 1; try X / 255 for images, or (X - mean) / std of each column, as sklearn's StandardScaler does"
+    ]
 
 
 def _is_number(value: Any) -> bool:

@@ -71,7 +71,7 @@ FORMATS = {
     "a.csv": (CSV, files.read_csv, same),
     "a.csv.gz": (gzip.compress(CSV), files.read_csv, same),
     "names.csv.gz": (NAMES, formats.read_labelled_table, gzip.compress),
-    "header.csv": (NAMES, formats.read_column_names, same),
+    "header.csv": (NAMES, formats.read_columns, same),
     "table.csv": (CSV, formats.read_table, same),
     "array.csv": (CSV, files.read_array, same),
     "a.pkl": (pickle.dumps((ROWS, list(range(12)))), files.read_pickle, same),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from arignote.data.reader import pick
 from arignote.data.readers import Data, DataWithHoldoutPartitions, HDFError, HDFReader, HDFWriter
 from arignote.nnets.nets import NNClassifier, define_mlp
 
@@ -192,3 +193,35 @@ def test_without_h5py(path, monkeypatch):
     monkeypatch.setattr(find, "h5py", None)
     with pytest.raises(ImportError, match=r"need h5py to read it; try: pip install 'arignote\[hdf5\]'"):
         HDFReader(path)
+
+
+@pytest.mark.parametrize("form", ["table", "fixed", "records"])
+def test_columns_are_known_by_their_names(form, tmp_path):
+    name = tmp_path / "x.h5"
+    frame = pd.DataFrame(np.random.default_rng(0).random((60, 3)), columns=list("abc")).astype({"b": "float32"})
+    if form == "records":
+        with HDFWriter(name) as writer:
+            writer.append(features=frame, labels=pd.Series(np.arange(60) % 2))
+    else:
+        frame.to_hdf(name, key="features", format=form)
+        pd.Series(np.arange(60) % 2).to_hdf(name, key="labels", format=form)
+    reader = HDFReader(name, "features")
+    assert reader.column_names == list("abc") and HDFReader(name, "labels").column_names in (None, ["labels"])
+    other = reader.with_columns(list("cab")).with_columns(list("bca"))
+    assert other.column_names == list("bca")
+    np.testing.assert_array_equal(
+        next(other.iter_epoch(4, start=5, start_on_batch=False)), frame[list("bca")].to_numpy()[5:9]
+    )
+    table = HDFReader(name, "features", asarray=False).with_columns(list("cab"))
+    table = next(table.iter_epoch(60))
+    np.testing.assert_array_equal(table["b"], frame["b"])
+    some = pick(reader, np.array([3, 7, 8])).with_columns(list("cab"))
+    np.testing.assert_array_equal(next(some.iter_epoch(3)), frame[list("cab")].to_numpy()[[3, 7, 8]])
+    classifier = NNClassifier([["ClassificationOutputLayer", {"n_classes": 2}]], rng=0)
+    classifier.fit(name, valid=0.2, n_epochs=2, batch_size=8)
+    assert classifier.feature_names_in_ == list("abc")
+    expected = classifier.predict_proba(frame.to_numpy())
+    for given in (frame[list("cba")], reader, other):
+        np.testing.assert_array_equal(classifier.predict_proba(given), expected)
+    with pytest.raises(ValueError, match="without 'a' and with the other column 'x'"):
+        classifier.predict(frame.rename(columns={"a": "x"}))

@@ -162,3 +162,32 @@ def test_a_kill_at_every_system_call_of_a_commit(tmp_path):
     n_kills = kills.kill_at_every_system_call(command, tmp_path / "calls", reset, check, only)
     assert n_kills >= 10
     assert set(found) == {1300, 2000}
+
+
+def test_columns_in_another_order_are_refused_and_nothing_is_lost(tmp_path):
+    frame = pd.DataFrame(np.arange(12.0).reshape(4, 3), columns=list("abc"))
+    with HDFWriter(tmp_path / "x.h5") as writer:
+        writer.append(features=frame)
+        for other in (frame[list("cba")], frame.rename(columns={"a": "x"}), frame[["a", "b"]]):
+            with pytest.raises(ValueError, match="got the columns .* need .'a', 'b', 'c'., as before; try frame"):
+                writer.append(features=other)
+        writer.append(features=frame)
+    np.testing.assert_array_equal(next(HDFReader(tmp_path / "x.h5").iter_epoch(8)), np.tile(frame, (2, 1)))
+
+
+def test_rows_and_labels_in_another_order_are_refused(tmp_path):
+    frame, labels = pd.DataFrame(np.eye(4)), pd.Series(np.arange(4))
+    with HDFWriter(tmp_path / "x.h5") as writer:
+        with pytest.raises(ValueError, match="index differs from row 0 on"):
+            writer.append(features=frame, labels=labels[::-1])
+        writer.append(features=frame, labels=labels)
+
+
+def test_a_failed_commit_closes_the_file(tmp_path, monkeypatch):
+    writer = HDFWriter(tmp_path / "x.h5")
+    writer.append(features=np.eye(4))
+    monkeypatch.setattr(writer, "commit", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        writer.close()
+    assert not writer._file
+    writer.close()

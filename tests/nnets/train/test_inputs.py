@@ -211,7 +211,7 @@ def test_sorted_rows_that_nothing_shuffles_are_warned_of_once():
 def test_partitions_of_sorted_rows_are_warned_of_in_one_sentence():
     (message,) = told(DataWithHoldoutPartitions(AT_CENTERS, np.array(["a", "b", "c"])[SORTED], 20, 0.25))
     assert "which nothing shuffles" in message
-    assert "of different classes: 'a', 'b' only in the training data; try valid=0.2" in message
+    assert "of different classes: 'a', 'b' only in the training data; try more rows of these, or valid=0.2" in message
 
 
 def test_a_class_that_only_the_validation_data_have():
