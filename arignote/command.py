@@ -315,7 +315,7 @@ def _trains() -> bool:
     from arignote.nnets.nets import NNClassifier, define_mlp
 
     X = np.eye(8, dtype=np.float32)
-    classifier = NNClassifier(define_mlp([8], 2), rng=0)
+    classifier = NNClassifier(define_mlp(2, [8]), rng=0)
     with netlog.quiet():
         classifier.fit(X, np.arange(8) % 2, n_epochs=50, batch_size=4, sgd_type="adam")
     return bool(np.isfinite(classifier.predict_proba(X)).all())

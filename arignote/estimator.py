@@ -32,7 +32,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
     dropout_p : float, optional
         Fraction of units to drop after each hidden layer, by default 0.
     l2 : float, optional
-        Factor of the squared weights of the hidden layers in the loss, by default 0.
+        Factor of the squared weights in the loss, by default 0.
     layer_defs : list, optional
         Definition of any network, as for :class:`~arignote.nnets.nets.NNClassifier`, to use instead of the arguments
         above. The number of classes of the last layer can be omitted.
@@ -150,6 +150,7 @@ class ArignoteClassifier(ClassifierMixin, BaseEstimator):
         n_classes = len(self.classes_)
         if self.layer_defs is None:
             hidden = [self.hidden] if isinstance(self.hidden, int | np.integer) else list(self.hidden)
-            return define_mlp(hidden, n_classes, activation=self.activation, dropout_p=self.dropout_p, l2=self.l2)
+            dropout = [0.0, *[self.dropout_p] * len(hidden)]
+            return define_mlp(n_classes, hidden, dropout, self.activation, l2_reg=self.l2)
         *layers, (kind, *params) = self.layer_defs
         return [*layers, [kind, {"n_classes": n_classes, **(params[0] if params else {})}]]

@@ -120,7 +120,7 @@ from arignote.nnets import nets
 path, shuffle, = sys.argv[1], sys.argv[2] == "shuffle"
 features = HDFReader(path, "features")
 labels = HDFReader(path, "labels")
-network = nets.NNClassifier(nets.define_mlp([100], 10), rng=0)
+network = nets.NNClassifier(nets.define_mlp(10, [100]), rng=0)
 started = time.monotonic()
 network.fit(Data(features, labels, shuffle=shuffle), n_epochs=1, batch_size=128)
 seconds = time.monotonic() - started

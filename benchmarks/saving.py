@@ -12,7 +12,7 @@ from arignote import sample_data
 from arignote.data import files
 from arignote.nnets import nets
 
-LAYERS = nets.define_mlp([400, 400], 10, activation="prelu_shelf", dropout_p=0.5, l2=0.001)
+LAYERS = nets.define_mlp(10, [400, 400], activation="prelu_shelf", dropout_p=[0, 0.5, 0.5], l2_reg=0.001)
 N_EPOCHS = 3
 N_ROUNDS = 14
 

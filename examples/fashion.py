@@ -21,8 +21,8 @@ LR_RULE = {"rule": "stalled", "initial_value": 0.1, "multiply_by": 0.25, "interv
 MOMENTUM_RULE = {"rule": "stalled", "initial_value": 0.9, "decrease_by": -0.05, "final_value": 0.95, "interval": 4}
 INPUT = ["InputImageLayer", {"n_images": 1, "n_pixels": 28}]
 NETS = {
-    "mlp": [INPUT, *nets.define_mlp([400, 400], 10, activation="prelu_shelf", dropout_p=0.25, l2=1e-5)],
-    "conv": nets.define_cnn(1, 28, [(32, 3, 2), (64, 3, 2)], [400], 10, dropout_p=0.5),
+    "mlp": [INPUT, *nets.define_mlp(10, [400, 400], activation="prelu_shelf", dropout_p=[0, 0.25, 0.25], l2_reg=1e-5)],
+    "conv": nets.define_cnn(10, (28, 28), [32, 64], 3, 2, [400], [0, 0, 0, 0.5], "prelu"),
 }
 
 

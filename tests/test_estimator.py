@@ -79,7 +79,7 @@ def test_searches_and_cross_validation(digits):
 
 def test_images_augmentation_callbacks_and_validation(digits):
     X_train, X_test, y_train, y_test = digits
-    layers = define_cnn(1, 8, [(8, 3)], [30], n_classes=10)
+    layers = define_cnn(10, (8, 8), [8], 3, 1, [30])
     layers[-1] = ["ClassificationOutputLayer"]
     network = ArignoteClassifier(
         layer_defs=layers,

@@ -45,7 +45,7 @@ from arignote.nnets.callbacks import bar
 bar.REDRAW_SECONDS = 0
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(200, 30)), rng.integers(3, size=200)
-classifier = nets.NNClassifier(nets.define_mlp([50], 3), rng=0)
+classifier = nets.NNClassifier(nets.define_mlp(3, [50]), rng=0)
 _ = classifier.fit(X, y, n_epochs=3, batch_size=20)
 """
 

@@ -25,7 +25,7 @@ def trained(quick, blobs):
 def images():
     """Return an untrained conv net, images and labels."""
     rng = np.random.default_rng(0)
-    classifier = NNClassifier(define_cnn(1, 10, [(20, 3, 2)], [8], n_classes=4), name="Small", rng=0)
+    classifier = NNClassifier(define_cnn(4, (10, 10), [20], 3, 2, [8]), name="Small", rng=0)
     return classifier, rng.random((40, 1, 10, 10)), rng.integers(4, size=40)
 
 
@@ -94,7 +94,7 @@ def test_a_checkpoint_can_be_plotted(trained, tmp_path):
 def test_filters_are_weights_as_images(images, tmp_path):
     classifier, _, _ = images
     axes = plotting.filters(classifier, tmp_path / "filters.png", n_filters=4)
-    weights = classifier.params["conv1.W"].get_value()
+    weights = classifier.params["conv0.W"].get_value()
     largest = np.sort(np.argsort(-(weights**2).sum(axis=(1, 2, 3)))[:4])
     shown = np.asarray(axes.images[0].get_array().filled(np.nan))
     # Each weight of the 3 x 3 is a square of 8 points; filters are separated by a line.
@@ -114,7 +114,7 @@ def test_filters_of_dense_layers_on_images(quick):
 def test_activations_have_a_row_for_each_layer_of_images(images, tmp_path):
     classifier, X, _ = images
     rows = plotting.activations(classifier, X[0], tmp_path / "activations.png", n_maps=6)
-    assert [axes.get_title(loc="left").split()[0] for axes in rows] == ["input", "conv1", "pool1"]
+    assert [axes.get_title(loc="left").split()[0] for axes in rows] == ["input", "conv0", "maxpool0"]
     np.testing.assert_allclose(np.asarray(rows[0].images[0].get_array())[:20:2, :20:2], X[0, 0], rtol=1e-6)
     check_png(tmp_path / "activations.png")
 

@@ -38,7 +38,7 @@ TRAINING = {
 }
 NETWORK = {
     "layer_defs={}": "layers layer_definitions layer_list architecture model network modules",
-    "layer_defs=nets.define_mlp({}, n_classes=10)": "hidden_layer_sizes hidden hidden_sizes hidden_units n_hidden",
+    "layer_defs=nets.define_mlp(10, {})": "hidden_layer_sizes hidden hidden_sizes hidden_units n_hidden",
     'layer_defs=[..., ["ClassificationOutputLayer", {{"n_classes": {}}}]]': (
         "n_classes num_classes classes n_outputs n_out output_dim"
     ),

@@ -25,8 +25,9 @@ from arignote.nnets.callbacks import Callback, CallbackList, ProgressBar, Valida
 from arignote.nnets.checkpoints import Checkpoint, CheckpointWriter, as_checkpoint
 from arignote.nnets.classes import describe_classes, find_classes
 from arignote.nnets.layers import Layer
-from arignote.nnets.network import Network
+from arignote.nnets.network import Network, Params
 from arignote.nnets.schedules import Rule
+from arignote.nnets.shortcuts import define_cnn, define_logistic_regression, define_mlp
 from arignote.nnets.train import inputs
 from arignote.nnets.train import resume as resuming
 from arignote.nnets.train.executors.choice import open_executor
@@ -36,6 +37,8 @@ from arignote.nnets.train.loop import Run
 from arignote.nnets.train.state import Settings, Trainer
 from arignote.nnets.updates import SGD
 from arignote.util import checks, netlog, streams
+
+__all__ = ["NNClassifier", "define_cnn", "define_logistic_regression", "define_mlp"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +97,7 @@ class NNClassifier:
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(200, 2)).astype("float32")
     >>> y = (X[:, 0] > X[:, 1]).astype(int)
-    >>> classifier = NNClassifier(define_mlp([8], n_classes=2), rng=0)
+    >>> classifier = NNClassifier(define_mlp(2, [8]), rng=0)
     >>> classifier = classifier.fit(X, y, n_epochs=30, batch_size=20, sgd_type="adam")
     >>> classifier.score(X, y) > 0.9
     True
@@ -192,9 +195,9 @@ class NNClassifier:
         return self.network.layers_inf
 
     @property
-    def params(self) -> dict[str, Any]:
-        """All parameters: name, such as ``fc1.W``, to shared variable."""
-        return self.network.params
+    def params(self) -> Params:
+        """All parameters: shared variables in the order of the layers, also by name, such as ``params["fc1.W"]``."""
+        return Params(self.network.params)
 
     @property
     def n_params(self) -> int:
@@ -202,16 +205,86 @@ class NNClassifier:
         sizes = {name: param.get_value(borrow=True).size for name, param in self.params.items()}
         return sum(size for name, size in sizes.items() if not self.network.tags[name].is_buffer)
 
-    def get_layer(self, name: str) -> Layer:
-        """Return the layer of this name, from the network that is trained.
+    def get_layer(self, name: str, inf: bool = False) -> Layer:
+        """Return the layer of this name, from the network that is trained, or from its deterministic twin (`inf`).
 
         Examples
         --------
-        >>> NNClassifier(define_mlp([30], n_classes=3), n_in=4).get_layer("fc1").params["W"].get_value().shape
+        >>> NNClassifier(define_mlp(3, [30]), n_in=4).get_layer("fc0").params["W"].get_value().shape
         (4, 30)
         """
-        layers = {str(layer.name): layer for layer in self.layers_train}
+        layers = {str(layer.name): layer for layer in (self.layers_inf if inf else self.layers_train)}
         return layers[checks.choice(name, layers, "the layer name")]
+
+    def get_init_params(self) -> dict[str, Any]:
+        """Return the arguments of the constructor that make the same network, with new initial parameters.
+
+        Examples
+        --------
+        >>> first = NNClassifier(define_mlp(3, [30]), n_in=4, rng=1)
+        >>> second = NNClassifier(**first.get_init_params())
+        >>> bool((first.params["fc0.W"].get_value() == second.params["fc0.W"].get_value()).all())
+        True
+        """
+        return {
+            "layer_defs": self.layer_defs, "name": self.name, "batch_size": self.batch_size, "rng": self.seed,
+            "theano_rng": self.dropout_seed,
+            "n_in": self.network.input_layer.input_shape if self.built else None,
+        }  # fmt: skip
+
+    def set_rng(self, rng: Any, theano_rng: Any = None) -> None:
+        """Set the seeds of shuffling, augmentation and dropout, as in the constructor; parameters stay as they are.
+
+        Raises
+        ------
+        RuntimeError
+            If training has begun: what is random in it depends on the seed that it began with.
+        """
+        if self.trainer is not None:
+            raise RuntimeError(
+                "got set_rng for a network whose training has begun; need the seed that it began with; try a new "
+                "NNClassifier, and set_trainable_params"
+            )
+        self.seed = streams.as_seed(rng)
+        self.dropout_seed = self.seed if theano_rng is None else streams.as_seed(theano_rng, "theano_rng")
+        if self._network is not None:
+            old = self._network
+            shape, classes = old.input_layer.input_shape, None if old.classes is None else old.classes.tolist()
+            self._network = Network(self.layer_defs, shape, self.seed, self.dropout_seed, old.get_values(), classes)
+
+    def compile(self) -> None:
+        """Compile the function that predicts, which is done at the first prediction otherwise."""
+        _ = self.network.predict_batch
+
+    def get_loss(self, name: str, targets: Any = None, inference: bool = False, regularized: bool | None = None) -> Any:
+        """Return a loss of the network, symbolic: a function of the variables ``network.x`` and `targets`.
+
+        Parameters
+        ----------
+        name : str
+            Such as "nll" or "error".
+        targets : symbolic variable, optional
+            The labels, by default ``network.y``.
+        inference : bool, optional
+            Of the deterministic network, by default of the one that is trained.
+        regularized : bool, optional
+            Add the weight decay and the layers' own penalties; by default for the network that is trained.
+        """
+        network = self.network
+        value = network.loss(network.check_loss(name, "name"), not inference, targets)
+        if not inference if regularized is None else regularized:
+            value = value + self.l1 + self.l2_sqr + network.penalty()
+        return value
+
+    @property
+    def l1(self) -> Any:
+        """What the weights with `l1` add to the training loss, symbolic."""
+        return self.network.weight_decay(1)
+
+    @property
+    def l2_sqr(self) -> Any:
+        """What the weights with `l2` add to the training loss, symbolic."""
+        return self.network.weight_decay(2)
 
     def set_trainable_params(
         self, source: "NNClassifier | Mapping | str | Path", layers: Sequence[str] | None = None
@@ -310,8 +383,8 @@ class NNClassifier:
         Examples
         --------
         >>> import tempfile
-        >>> name = NNClassifier(define_mlp([3], 2), n_in=4, rng=0).save_params(tempfile.mkdtemp() + "/mine.npz")
-        >>> other = NNClassifier(define_mlp([3], 2), n_in=4, rng=1)
+        >>> name = NNClassifier(define_mlp(2, [3]), n_in=4, rng=0).save_params(tempfile.mkdtemp() + "/mine.npz")
+        >>> other = NNClassifier(define_mlp(2, [3]), n_in=4, rng=1)
         >>> other.set_trainable_params(name)
         >>> with np.load(name) as arrays:
         ...     bool((other.params["fc1.W"].get_value() == arrays["fc1.W"]).all())
@@ -785,78 +858,3 @@ def _table_row(layer: Layer) -> str:
         return row
     n_params, size = sum(value.size for value in values), checks.human_size(sum(value.nbytes for value in values))
     return f"{row} {f'{n_params:,}'.rjust(62 - len(row))} params, {size}"  # 80 columns
-
-
-def define_logistic_regression(n_classes: int, l1: float = 0.0, l2: float = 0.0) -> list:
-    """Return the definition of multinomial logistic regression.
-
-    Examples
-    --------
-    >>> define_logistic_regression(10)
-    [['ClassificationOutputLayer', {'n_classes': 10, 'l1': 0.0, 'l2': 0.0}]]
-    """
-    return [["ClassificationOutputLayer", {"n_classes": n_classes, "l1": l1, "l2": l2}]]
-
-
-def define_mlp(
-    n_units: Sequence[int], n_classes: int, activation: str = "prelu", dropout_p: float = 0.0, l1: float = 0.0,
-    l2: float = 0.0, maxnorm: float | None = None,
-) -> list:  # fmt: skip
-    """Return the definition of a multi-layer perceptron.
-
-    Parameters
-    ----------
-    n_units : list of int
-        Neurons in each hidden layer.
-    n_classes : int
-    activation : str, optional
-    dropout_p : float, optional
-        Dropout behind each hidden layer; by default none.
-    l1, l2, maxnorm : optional
-        Of each hidden layer.
-
-    Examples
-    --------
-    >>> [entry[0] for entry in define_mlp([400, 400], n_classes=10, dropout_p=0.5)]
-    ['FCLayer', 'DropoutLayer', 'FCLayer', 'DropoutLayer', 'ClassificationOutputLayer']
-    """
-    layers = []
-    for n in n_units:
-        params = {"n_units": n, "activation": activation, "l1": l1, "l2": l2, "maxnorm": maxnorm}
-        layers.append(["FCLayer", params])
-        if dropout_p:
-            layers.append(["DropoutLayer", {"dropout_p": dropout_p}])
-    return [*layers, ["ClassificationOutputLayer", {"n_classes": n_classes}]]
-
-
-def define_cnn(
-    n_images: int, n_pixels: int | tuple[int, int], conv: Sequence[tuple], n_units: Sequence[int], n_classes: int,
-    activation: str = "prelu", dropout_p: float = 0.0, l2: float = 0.0,
-) -> list:  # fmt: skip
-    """Return the definition of a convolutional network.
-
-    Parameters
-    ----------
-    n_images : int
-        Channels of the input.
-    n_pixels : int or pair of int
-        Rows and columns of the input.
-    conv : list of (n_output_maps, filter_shape) or (n_output_maps, filter_shape, pool_shape)
-        The convolutions, each with the pool behind it, if any.
-    n_units : list of int
-        Neurons in each dense layer behind them.
-    n_classes : int
-    activation, dropout_p, l2 : optional
-        Dropout is behind each dense layer; l2 is of all layers but the last.
-
-    Examples
-    --------
-    >>> [entry[0] for entry in define_cnn(1, 28, [(32, 5, 2), (64, 5, 2)], [400], n_classes=10)]  # doctest: +ELLIPSIS
-    ['InputImageLayer', 'ConvLayer', 'MaxPool2DLayer', 'ConvLayer', 'MaxPool2DLayer', 'FCLayer', ...]
-    """
-    layers = [["InputImageLayer", {"n_images": n_images, "n_pixels": n_pixels}]]
-    for n_output_maps, filter_shape, *pool in conv:
-        params = {"n_output_maps": n_output_maps, "filter_shape": filter_shape, "activation": activation, "l2": l2}
-        layers.append(["ConvLayer", params])
-        layers += [["MaxPool2DLayer", {"pool_shape": shape}] for shape in pool]
-    return layers + define_mlp(n_units, n_classes, activation, dropout_p, l2=l2)

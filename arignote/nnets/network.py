@@ -1,7 +1,7 @@
 """A network: connected layers, their parameters, and the expressions and functions made of them."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterable, KeysView, Mapping, Sequence, ValuesView
 from functools import cached_property
 from typing import Any, cast
 
@@ -18,6 +18,42 @@ from arignote.nnets.updates import SGD
 from arignote.util import checks
 
 logger = logging.getLogger(__name__)
+
+
+class Params(list):
+    """The parameters of a network: a list of shared variables, in the order of the layers, and by name.
+
+    Examples
+    --------
+    >>> from arignote.nnets.nets import NNClassifier, define_mlp
+    >>> params = NNClassifier(define_mlp(3, [30]), n_in=4).params
+    >>> [param.name for param in params] == list(params.keys())
+    True
+    >>> params["fc0.W"] is params[0], "fc0.b" in params
+    (True, True)
+    """
+
+    def __init__(self, by_name: Mapping[str, Any]):
+        super().__init__(by_name.values())
+        self._by_name = dict(by_name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._by_name[key] if isinstance(key, str) else super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._by_name if isinstance(key, str) else super().__contains__(key)
+
+    def keys(self) -> KeysView[str]:
+        """Return the names."""
+        return self._by_name.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """Return the shared variables."""
+        return self._by_name.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return the names and the shared variables."""
+        return self._by_name.items()
 
 
 class Network:
@@ -190,13 +226,19 @@ class Network:
             raise ValueError(f'got {what}="{name}", which has no gradient; need a smooth loss; try {what}="{default}"')
         return checks.choice(name, output.trainable_losses() if trained else output.losses(), what)
 
-    def loss(self, name: str, training: bool = False):
-        """Return a loss, symbolic, of the training network or of its deterministic twin."""
+    def loss(self, name: str, training: bool = False, targets: Any = None):
+        """Return a loss, symbolic, of the training network or of its deterministic twin, for `y` or other targets."""
         layers = self.layers_train if training else self.layers_inf
-        value = cast(OutputLayer, layers[-1]).loss(name, self.y)
+        labels = self.y if targets is None else tensor.cast(targets, self.y.dtype)
+        value = cast(OutputLayer, layers[-1]).loss(name, labels)
         if getattr(value, "ndim", 0) != 0:
             raise ValueError(f"got the loss {name!r} with {value.ndim} axes; need one number a batch; try .mean()")
         return tensor.cast(value, engine.float_type())
+
+    def weight_decay(self, power: int):
+        """Return the sum of ``l1 * abs(W)`` (1) or ``l2 * W**2`` (2) of all weights, symbolic, or 0."""
+        factors = {param: self.decay(param)[power - 1] for param in self.params.values()}
+        return sum(factor * (abs(param) ** power).sum() for param, factor in factors.items() if factor)
 
     def penalty(self):
         """Return what all layers add to the training loss in addition to weight decay, symbolic, or 0."""

@@ -18,7 +18,7 @@ def _quick(quick):
 
 
 def trained(features=X, labels=SPECIES, **given):
-    return NNClassifier(define_mlp([5], 3), rng=0).fit(features, labels, n_epochs=3, batch_size=30, **given)
+    return NNClassifier(define_mlp(3, [5]), rng=0).fit(features, labels, n_epochs=3, batch_size=30, **given)
 
 
 def test_reordered_columns_are_put_right():

@@ -76,7 +76,7 @@ def test_gray_images_stay_gray_and_hidden_files_are_ignored(tmp_path):
 
 
 def test_fit_on_a_folder(tmp_path, quick):
-    layers = [["InputImageLayer", {"n_images": 3, "n_pixels": [6, 5]}], *define_mlp([4], n_classes=2)]
+    layers = [["InputImageLayer", {"n_images": 3, "n_pixels": [6, 5]}], *define_mlp(2, [4], activation="prelu")]
     classifier = NNClassifier(layers, rng=0)
     classifier.fit(str(fill(tmp_path)), valid=0.2, n_epochs=100, batch_size=5, sgd_type="adam")
     assert classifier.trainer.progress.n_examples == 100 * 16  # two of each class are held out

@@ -54,7 +54,7 @@ def make_data(kind, shuffle, folder):
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_the_shards_of_a_minibatch_are_its_rows(kind, shuffle, prefetch, tmp_path):
     data = make_data(kind, shuffle, tmp_path)
-    network = NNClassifier(define_mlp([3], 3), n_in=4).network
+    network = NNClassifier(define_mlp(3, [3]), n_in=4).network
     loader = Loader({"train": data}, 32, seed=9, network=network, prefetch=prefetch)
     for epoch in (0, 1):
         whole = list(data.iter_epoch(epoch, batch_size=32, seed=9))
@@ -124,7 +124,7 @@ def test_splits_keep_their_own_batch_sizes():
 def test_augmentation_is_keyed_by_epoch_minibatch_and_shard(quick):
     rng = np.random.default_rng(0)
     X, y = rng.random((60, 1, 8, 8)), rng.integers(2, size=60)
-    layers = define_cnn(1, 8, [(2, 3, 2)], [4], n_classes=2)
+    layers = define_cnn(2, (8, 8), [2], 3, 2, [4])
     network = NNClassifier(layers, n_in=(1, 8, 8)).network
 
     def augmented(epoch, index, shard, n_shards=4):
@@ -142,7 +142,7 @@ def test_augmentation_is_keyed_by_epoch_minibatch_and_shard(quick):
 
 
 def test_only_training_data_are_augmented(quick):
-    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    network = NNClassifier(define_mlp(2, [3]), n_in=4).network
     data = Data(np.ones((10, 4)), np.zeros(10))
     loader = Loader({"train": data, "valid": data}, 10, 0, network, lambda X: 5 * X)
     assert [loader.read(next(loader.refs(split))).X.max() for split in ("train", "valid")] == [5, 1]
@@ -152,7 +152,7 @@ def test_only_training_data_are_augmented(quick):
 def test_bad_rows_are_named(n_shards, quick):
     X = np.zeros((100, 4))
     X[57] = np.nan
-    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    network = NNClassifier(define_mlp(2, [3]), n_in=4).network
     loader = Loader({"train": Data(X, np.zeros(100))}, 50, network=network)
     refs = list(loader.refs("train"))
     loader.read_shards(refs[0], range(n_shards), n_shards)
@@ -194,7 +194,7 @@ def test_a_function_that_works_in_place_leaves_the_users_array_alone(n_shards, w
         return X
 
     X = np.ones((12, 4), "float32")
-    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    network = NNClassifier(define_mlp(2, [3]), n_in=4).network
     data = Data(X, np.zeros(12), alter_features=double if what == "alter_features" else None)
     loader = Loader({"train": data}, 12, 0, network, double if what == "augmentation" else None)
     shards = loader.read_shards(next(loader.refs("train")), range(n_shards), n_shards)
@@ -214,7 +214,7 @@ def test_so_it_leaves_an_array_that_a_reader_keeps(what):
         return rows
 
     X, y = np.zeros((12, 4), "float32"), np.zeros(12, "int32")
-    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    network = NNClassifier(define_mlp(2, [3]), n_in=4).network
     altered = {what: shift} if what.startswith("alter") else {}
     data = Data(Keeping(X), Keeping(y), **altered)
     loader = Loader({"train": data}, 12, 0, network, shift if what == "augmentation" else None)
@@ -249,7 +249,7 @@ def make_nan(X, y):
     ids=["no rows", "fewer labels", "NaN", "another shape", "a new label"],
 )
 def test_what_an_augmentation_returns_is_checked(augmentation, message, n_shards):
-    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    network = NNClassifier(define_mlp(2, [3]), n_in=4).network
     loader = Loader({"train": Data(np.zeros((12, 4)), np.zeros(12))}, 12, 0, network, augmentation)
     with pytest.raises(ValueError, match=message):
         loader.read_shards(next(loader.refs("train")), range(n_shards), n_shards)
@@ -259,7 +259,7 @@ def test_what_an_augmentation_returns_is_checked(augmentation, message, n_shards
 def test_numbers_too_large_for_the_network_are_refused(in_memory):
     X = np.zeros((12, 4))
     X[7, 2] = -1e39
-    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    network = NNClassifier(define_mlp(2, [3]), n_in=4).network
     loader = Loader({"train": Data(X if in_memory else Sequential(X), np.zeros(12))}, 6, 0, network)
     message = r"got -1e\+39 in row 7 of the features; need at most 3.4e\+38, the largest of float32; try scaling"
     with pytest.raises(ValueError, match=message):
@@ -270,7 +270,7 @@ def test_numbers_too_large_for_the_network_are_refused(in_memory):
 
 def test_numbers_of_any_size_are_fine_in_double_precision(float64):
     X = np.full((12, 4), 1e39)
-    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    network = NNClassifier(define_mlp(2, [3]), n_in=4).network
     loader = Loader({"train": Data(X, np.zeros(12))}, 12, 0, network)
     loader.check()
     assert (loader.read(next(loader.refs("train"))).X == 1e39).all()
@@ -286,7 +286,7 @@ def test_a_reader_may_yield_the_same_array_again(n_shards, prefetch):
                 yield buffer[: len(rows)]
 
     X = np.arange(160, dtype="float32").reshape(40, 4)
-    network = NNClassifier(define_mlp([3], 2), n_in=4).network
+    network = NNClassifier(define_mlp(2, [3]), n_in=4).network
     loader = Loader({"train": Data(Reusing(X), np.zeros(40))}, 8, 0, network, prefetch=prefetch)
     shards = [shard for ref in loader.refs("train") for shard in loader.read_shards(ref, range(n_shards), n_shards)]
     np.testing.assert_array_equal(np.concatenate([shard.X for shard in shards]), X)

@@ -38,13 +38,13 @@ X, y = np.eye(4, dtype="float32"), np.arange(4)
 )
 def test_fit_names_its_own_argument(given, message):
     with pytest.raises(TypeError, match=re.escape(message)):
-        NNClassifier(nets.define_mlp([5], 4), rng=0).fit(X, y, **given)
+        NNClassifier(nets.define_mlp(4, [5]), rng=0).fit(X, y, **given)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"hidden_layer_sizes": (50, 20)}, "try layer_defs=nets.define_mlp((50, 20), n_classes=10)"),
+        ({"hidden_layer_sizes": (50, 20)}, "try layer_defs=nets.define_mlp(10, (50, 20))"),
         (
             {"layers": [["FCLayer"]]},
             "got NNClassifier(layers=[['FCLayer']]); need an argument of NNClassifier; try layer_d",
@@ -81,7 +81,7 @@ def test_signatures_stay():
 
 
 def test_warnings_of_fit_name_the_line_that_called_it(quick):
-    classifier = NNClassifier(nets.define_mlp([5], 4), rng=0).fit(X, y, n_epochs=1, batch_size=2)
+    classifier = NNClassifier(nets.define_mlp(4, [5]), rng=0).fit(X, y, n_epochs=1, batch_size=2)
     with pytest.warns(UserWarning, match="keeps its own: sgd_type='adam'") as caught:
         classifier.fit(X, y, n_epochs=2, sgd_type="adam")
     assert caught[0].filename == __file__

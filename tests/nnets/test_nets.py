@@ -14,7 +14,7 @@ from arignote.engine import tensor
 from arignote.nnets import nets
 from arignote.nnets.layers import LAYERS, ClassificationOutputLayer
 from arignote.nnets.nets import NNClassifier
-from tests.helpers import MLP, assert_same, assert_same_training
+from tests.helpers import DROPPED, MLP, assert_same, assert_same_params, assert_same_training
 
 
 @pytest.fixture(autouse=True)
@@ -333,7 +333,7 @@ def test_refuses_to_work_without_a_shape():
 
 def test_parameters_and_layers_by_name():
     classifier = NNClassifier(MLP, n_in=5)
-    assert list(classifier.params) == ["fc1.W", "fc1.b", "output.W", "output.b"]
+    assert list(classifier.params.keys()) == ["fc1.W", "fc1.b", "output.W", "output.b"]
     assert classifier.n_params == 5 * 8 + 8 + 8 * 3 + 3
     assert classifier.get_layer("fc1") is classifier.layers_train[1]
     with pytest.raises(ValueError, match="layer name 'fc'.*try \"fc1\""):
@@ -543,14 +543,73 @@ def test_all_epochs_done_is_said(blobs, caplog):
     assert_same(before, classifier.network.get_values())
 
 
-# -- short cuts ------------------------------------------------------------------------------------------------------
+# -- the names of the first Arignote ---------------------------------------------------------------------------------
 
 
-def test_short_cuts_define_networks_that_can_be_built():
-    assert NNClassifier(nets.define_logistic_regression(3), n_in=4).n_params == 15
-    assert len(NNClassifier(nets.define_mlp([5, 6], 3, dropout_p=0.5), n_in=4).layers_train) == 6
-    cnn = nets.define_cnn(1, (8, 8), [(4, 3, 2), (5, 2)], [6], 3, dropout_p=0.2)
-    assert NNClassifier(cnn).layers_train[3].output_shape == (5, 2, 2)
+def test_parameters_are_a_list_of_variables_and_known_by_name():
+    params = NNClassifier(MLP, n_in=5).params
+    assert isinstance(params, list) and [param.name for param in params] == list(params.keys())
+    assert params[0] is params["fc1.W"] and [*params.values()] == params[:] and dict(params)["fc1.b"] is params[1]
+    assert "fc1.b" in params and params[1] in params and "fc9.b" not in params
+
+
+def test_layers_of_both_networks_by_name():
+    classifier = NNClassifier(MLP, n_in=5)
+    assert classifier.get_layer("fc1") is classifier.layers_train[1]
+    assert classifier.get_layer("fc1", inf=True) is classifier.layers_inf[1]
+
+
+def test_a_network_is_made_again_from_its_arguments(blobs):
+    first = fitted(*blobs, n_epochs=1)
+    again = NNClassifier(**first.get_init_params())
+    fitted_again = again.fit(*blobs, n_epochs=1, batch_size=24, sgd_type="adam", lr_rule=0.02)
+    assert_same_params(first, fitted_again)
+    unbuilt = NNClassifier(MLP, rng=3, name="mine", batch_size=7).get_init_params()
+    assert (unbuilt["n_in"], unbuilt["rng"], unbuilt["batch_size"], unbuilt["name"]) == (None, 3, 7, "mine")
+
+
+def test_a_seed_can_be_set_before_training(blobs):
+    given = {"n_epochs": 1, "batch_size": 24}
+    start = NNClassifier(DROPPED, n_in=5, rng=1)
+    other = NNClassifier(DROPPED, n_in=5, rng=2, stored_network=start)
+    start.set_rng(2)
+    assert_same_params(start.fit(*blobs, **given), other.fit(*blobs, **given))
+    with pytest.raises(RuntimeError, match="got set_rng for a network whose training has begun"):
+        start.set_rng(3)
+
+
+def test_losses_are_expressions_with_and_without_decay(float64):
+    layers = [["FCLayer", {"n_units": 4, "l1": 0.1, "l2": 0.2}], ["DropoutLayer", {"dropout_p": 0.5}], MLP[1]]
+    classifier = NNClassifier(layers, n_in=5, rng=1)
+    classifier.compile()
+    X, y = np.random.default_rng(0).normal(size=(6, 5)), np.arange(6) % 3
+    network, W = classifier.network, classifier.params["fc1.W"].get_value()
+    network.params["output.W"].set_value(np.random.default_rng(1).normal(size=(4, 3)))
+    proba = classifier.predict_proba(X)
+    plain = -np.log(proba[np.arange(6), y]).mean()
+
+    def value(expression, *variables):
+        return engine.function([network.x, *variables], expression)(X, *([y] if variables else []))
+
+    labels = tensor.lvector()
+    given = {"inference": True}
+    np.testing.assert_allclose(value(classifier.get_loss("nll", labels, **given), labels), plain)
+    np.testing.assert_allclose(value(classifier.get_loss("nll", **given), network.y), plain)
+    decay = 0.1 * abs(W).sum() + 0.2 * (W**2).sum()
+    found = value(classifier.get_loss("nll", labels, regularized=True, **given), labels)
+    np.testing.assert_allclose(found, plain + decay)
+    np.testing.assert_allclose(engine.function([], classifier.l1 + classifier.l2_sqr)(), decay)
+    assert classifier.get_loss("nll") is not None
+    with pytest.raises(ValueError, match="got name 'nlll'"):
+        classifier.get_loss("nlll")
+
+
+def test_the_size_of_minibatches_given_to_fit_counts(blobs):
+    classifier = NNClassifier(MLP, rng=1, batch_size=7).fit(*blobs, n_epochs=1, batch_size=24)
+    assert classifier.trainer.settings.batch_size == 24
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
 
 
 def test_print_shows_the_layers():

@@ -101,7 +101,7 @@ def test_without_the_package_it_is_said_how_to_get_it(monkeypatch):
 
 def test_the_metadata_tell_weights_classes_and_features(tmp_path, quick):
     frame = pd.DataFrame(np.eye(6, 2), columns=["width", "height"])
-    classifier = NNClassifier(define_mlp([3], 2), rng=0)
+    classifier = NNClassifier(define_mlp(2, [3]), rng=0)
     classifier.fit(frame, list("ababab"), valid=(frame, list("ababab")), n_epochs=3, batch_size=2)
     session = onnxruntime.InferenceSession(classifier.export_onnx(tmp_path / "mine.onnx").read_bytes())
     found = session.get_modelmeta().custom_metadata_map

@@ -194,7 +194,7 @@ how, folder = sys.argv[1:]
 X, y = np.random.default_rng(0).normal(size=(240, 5)), np.arange(240) % 3
 with engine.quick_compile():
     for name in ("first", "second"):
-        classifier = NNClassifier(define_mlp([8], 3), rng=1)
+        classifier = NNClassifier(define_mlp(3, [8]), rng=1)
         n_epochs = 100_000 if name == "first" else 1
         classifier.fit(X, y, n_epochs=n_epochs, batch_size=20, checkpoint=f"{folder}/{name}", interrupt=how)
         print(name, classifier.trainer.stopped_by, flush=True)

@@ -110,7 +110,7 @@ def kill_at_every_system_call(folder: Path) -> None:
 
     contents = []
     for seed in (1, 2, 3):
-        classifier = nets.NNClassifier(nets.define_mlp([20], 3), n_in=5, rng=seed)
+        classifier = nets.NNClassifier(nets.define_mlp(3, [20]), n_in=5, rng=seed)
         contents.append(checkpoint_format.checkpoint_content(*checkpoint_format.take_state(classifier)))
     (folder / "new").write_bytes(contents[2])
     target = folder / "mine_last.pkl.gz"

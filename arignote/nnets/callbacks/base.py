@@ -30,7 +30,7 @@ class Callback:
     ...         self.loss = max(self.loss, loss)
     >>> largest = LargestLoss()
     >>> X, y = np.eye(4, dtype="float32"), np.arange(4)
-    >>> classifier = nets.NNClassifier(nets.define_mlp([5], 4), rng=0)
+    >>> classifier = nets.NNClassifier(nets.define_mlp(4, [5]), rng=0)
     >>> _ = classifier.fit(X, y, n_epochs=1, batch_size=2, callbacks=[largest])
     >>> 1 < largest.loss < 2
     True

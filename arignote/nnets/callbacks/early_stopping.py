@@ -24,7 +24,7 @@ class EarlyStopping(Callback):
     >>> from arignote.nnets import nets
     >>> rng = np.random.default_rng(0)
     >>> X, y = rng.normal(size=(60, 4)), rng.integers(2, size=60)  # there is nothing to learn
-    >>> classifier = nets.NNClassifier(nets.define_mlp([20], 2), rng=0)
+    >>> classifier = nets.NNClassifier(nets.define_mlp(2, [20]), rng=0)
     >>> stopping = EarlyStopping(patience=5)
     >>> classifier = classifier.fit(X, y, valid=0.5, n_epochs=500, batch_size=10, callbacks=[stopping])
     >>> classifier.trainer.progress.epoch < 100

@@ -34,7 +34,7 @@ class Record(Callback):
     >>> from arignote.nnets import nets
     >>> name = tempfile.mkdtemp() + "/run.jsonl"
     >>> X, y = np.eye(4, dtype="float32"), np.arange(4)
-    >>> classifier = nets.NNClassifier(nets.define_mlp([5], 4), rng=0)
+    >>> classifier = nets.NNClassifier(nets.define_mlp(4, [5]), rng=0)
     >>> _ = classifier.fit(X, y, n_epochs=2, batch_size=2, callbacks=[Record(name)])
     >>> [json.loads(line)["epoch"] for line in Path(name).read_text().splitlines()]
     [1.0, 2.0]

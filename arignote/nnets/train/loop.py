@@ -317,6 +317,7 @@ class Run:
         if self._writer is None:
             return
         self._require_finite_params()
+        self._trainer.checkpoints_written += 1
         self._writer.write(kind, self._model)
 
     def _require_finite_params(self) -> None:

@@ -5,7 +5,7 @@ the state and the data, a run can be resumed. :class:`~arignote.checkpoint.state
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -151,6 +151,8 @@ class Trainer:
         Threads, versions and kernels that it was last trained with; empty if it was not.
     n_batches : int
         Minibatches in an epoch, once there are data.
+    checkpoints_written : int
+        Checkpoints that this program has begun to write.
     stopped_by : str or None
         What ended the last call of `fit` early: "Ctrl-C", "SIGTERM", or a reason in words.
     run : ActiveRun or None
@@ -169,7 +171,7 @@ class Trainer:
         self.callback_states: dict[str, dict[str, Any]] = {}
         self.data: dict[str, dict[str, Any]] = {}
         self.environment: dict[str, str] = {}
-        self.n_batches = 0
+        self.n_batches = self.checkpoints_written = 0
         self.stopped_by: str | None = None
         self.run: ActiveRun | None = None
         self.lock = threading.RLock()
@@ -267,6 +269,73 @@ class Trainer:
         """Ask the run in progress to stop, as by Ctrl-C: for callbacks."""
         if self.run is not None:
             self.run.stop(reason)
+
+    # -- the names of the first Arignote -------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs that are complete."""
+        return self.progress.epoch
+
+    @property
+    def iter(self) -> int:
+        """Number of minibatches trained on."""
+        return self._minibatches(self.progress.epoch) + self.progress.batch
+
+    @property
+    def examples_seen(self) -> int:
+        """Number of rows trained on."""
+        return self.progress.n_examples
+
+    @property
+    def time_training(self) -> float:
+        """Seconds."""
+        return self.progress.seconds
+
+    @property
+    def train_loss(self) -> list[tuple[int, float]]:
+        """Pairs of the number of a minibatch, from 0, and the mean training loss since the pair before."""
+        return self._losses(f"train_{self.settings.train_loss}")
+
+    @property
+    def valid_loss(self) -> list[tuple[int, float]]:
+        """Pairs of the number of a minibatch, from 0, and the validation loss after it."""
+        return self._losses(f"valid_{self.settings.valid_loss}")
+
+    @property
+    def test_loss(self) -> list[tuple[int, float | dict[str, float]]]:
+        """Pairs of the number of a minibatch, from 0, and the test loss after it, or several in a dictionary."""
+        names = self.settings.test_loss
+        if len(names) == 1:
+            return self._losses(f"test_{names[0]}")  # type: ignore[return-value]
+        entries = [entry for entry in self.history if f"test_{names[0]}" in entry] if names else []
+        return [(self._number(entry), {name: entry[f"test_{name}"] for name in names}) for entry in entries]
+
+    @property
+    def train_valid_loss(self) -> list[tuple[int, float]]:
+        """As `valid_loss`, over the training data: with ``validate_on_train=True``."""
+        return self._losses(f"train_deterministic_{self.settings.valid_loss}")
+
+    @property
+    def best_validation_loss(self) -> float:
+        """The lowest validation loss so far."""
+        return self.progress.best_loss
+
+    @property
+    def last_validation_loss(self) -> float | None:
+        """The newest validation loss; None before the first."""
+        return self.valid_loss[-1][1] if self.valid_loss else None
+
+    def _losses(self, name: str) -> list[tuple[int, float]]:
+        return [(self._number(entry), entry[name]) for entry in self.history if name in entry]
+
+    def _number(self, entry: Mapping[str, float]) -> int:
+        """Return the number of the minibatch, from 0, after which there was a validation."""
+        return round(self._minibatches(entry["epoch"])) - 1
+
+    def _minibatches(self, epochs: Any) -> Any:
+        """Return the number of minibatches in some epochs."""
+        return epochs * (self.n_batches or -(-self.progress.n_rows // self.settings.batch_size))
 
 
 def _fitting_arrays(sgd: SGD, network: Network) -> dict[str, Any]:

@@ -56,13 +56,13 @@ def test_pickles_in_npz_files_are_not_loaded(tmp_path):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_network_loads_some_layers_of_a_file(tmp_path, suffix):
-    donor = NNClassifier(define_mlp([7], 3), n_in=5, rng=1)
+    donor = NNClassifier(define_mlp(3, [7]), n_in=5, rng=1)
     path = donor.save_params(tmp_path / f"donor{suffix}")
-    other = NNClassifier(define_mlp([7], 4), n_in=5, rng=2)
+    other = NNClassifier(define_mlp(4, [7]), n_in=5, rng=2)
     with pytest.raises(ValueError, match="got output"):
         other.set_trainable_params(path)
-    other.set_trainable_params(path, layers=["fc1"])
-    np.testing.assert_array_equal(other.params["fc1.W"].get_value(), donor.params["fc1.W"].get_value())
+    other.set_trainable_params(path, layers=["fc0"])
+    np.testing.assert_array_equal(other.params["fc0.W"].get_value(), donor.params["fc0.W"].get_value())
 
 
 def packed_npz(path, **entries):
@@ -175,10 +175,10 @@ def test_only_what_is_chosen_is_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_network_refuses_a_name_before_any_array_is_read(suffix, tmp_path, monkeypatch):
-    path = arrays.write(tmp_path / f"mine{suffix}", {"fc1.W": np.zeros((5, 7), "f4"), "fc9.W": np.zeros(2)})
+    path = arrays.write(tmp_path / f"mine{suffix}", {"fc0.W": np.zeros((5, 7), "f4"), "fc9.W": np.zeros(2)})
     for read in ("_read_entry", "_read_tensor"):
         monkeypatch.setattr(arrays, read, lambda *given: pytest.fail("an array was read"))
-    network = NNClassifier(define_mlp([7], 3), n_in=5, rng=1)
+    network = NNClassifier(define_mlp(3, [7]), n_in=5, rng=1)
     with pytest.raises(ValueError, match=r"got the parameter 'fc9.W' from the other network; need one of this"):
         network.set_trainable_params(path)
     with pytest.raises(ValueError, match="got the layer name 'fc2'"):

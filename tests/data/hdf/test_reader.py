@@ -38,7 +38,7 @@ def rewrite(path, **tables):
 
 
 def small(**arguments):
-    return NNClassifier(define_mlp([8], n_classes=3), rng=0, batch_size=20, **arguments)
+    return NNClassifier(define_mlp(3, [8]), rng=0, batch_size=20, **arguments)
 
 
 def params(classifier):

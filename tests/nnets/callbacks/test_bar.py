@@ -24,7 +24,7 @@ from arignote.nnets.callbacks import bar
 bar.REDRAW_SECONDS = bar.ESTIMATE_SECONDS = 0  # however fast an epoch is
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(20000, 30)), rng.integers(3, size=20000)
-classifier = nets.NNClassifier(nets.define_mlp([50], 3), rng=0, batch_size=20)
+classifier = nets.NNClassifier(nets.define_mlp(3, [50]), rng=0, batch_size=20)
 with engine.quick_compile():
     classifier.fit(X, y, valid=0.1, n_epochs=3, sgd_type="sgd"ARGUMENT)
 """
@@ -66,7 +66,7 @@ def test_a_terminal_shows_none_if_told_so():
 
 
 def test_a_log_file_gets_no_bar(blobs, quick, capsys):
-    NNClassifier(define_mlp([5], 3), rng=0).fit(*blobs, n_epochs=1, batch_size=20)
+    NNClassifier(define_mlp(3, [5]), rng=0).fit(*blobs, n_epochs=1, batch_size=20)
     assert "%" not in capsys.readouterr().err
 
 

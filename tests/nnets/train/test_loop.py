@@ -16,7 +16,7 @@ from arignote.data.readers import Data, DataWithHoldoutPartitions
 from arignote.nnets.callbacks import Callback
 from arignote.nnets.nets import NNClassifier
 from arignote.nnets.train.resume import ResumeWarning
-from arignote.nnets.training import DivergedError
+from arignote.nnets.training import DivergedError, SupervisedTraining
 from tests.helpers import DROPPED, MLP, StopAfter, assert_same, assert_same_params, assert_same_training
 
 
@@ -484,6 +484,33 @@ def test_curves_are_read_from_the_history(blobs):
     epochs, losses = trainer.curve("valid_nll")
     assert epochs == [1, 2, 3]
     assert losses == [entry["valid_nll"] for entry in trainer.history]
+
+
+def test_the_history_under_the_names_of_the_first_arignote(blobs, tmp_path):
+    given = {"n_epochs": 3, "batch_size": 50, "validate_on_train": True, "test": blobs, "checkpoint": tmp_path / "mine"}
+    classifier = fit(*blobs, **given)
+    trainer = classifier.trainer
+    assert isinstance(trainer, SupervisedTraining)
+    assert [number for number, _ in trainer.valid_loss] == [4, 9, 14] and trainer.iter == 15
+    assert (trainer.epoch, trainer.examples_seen) == (3, 720) and trainer.time_training > 0
+    for name, key in (("train_loss", "train_nll"), ("valid_loss", "valid_nll"),
+                      ("train_valid_loss", "train_deterministic_nll")):  # fmt: skip
+        assert [loss for _, loss in getattr(trainer, name)] == trainer.curve(key)[1]
+    assert trainer.best_validation_loss == min(trainer.curve("valid_nll")[1])
+    assert trainer.last_validation_loss == trainer.curve("valid_nll")[1][-1]
+    (error, *_), (nll, *_) = (trainer.curve(f"test_{name}")[1] for name in ("error", "nll"))
+    assert trainer.test_loss[0] == (4, {"error": error, "nll": nll})
+    assert trainer.checkpoints_written >= 4 and trainer.sgd.sgd_type == "nag"
+    again = files.checkpoint_read(tmp_path / "mine").trainer
+    assert again.valid_loss == trainer.valid_loss and again.iter == 15
+    one = fit(*blobs, n_epochs=1, test=blobs, test_loss="error").trainer
+    assert [loss for _, loss in one.test_loss] == one.curve("test_error")[1]
+    assert fit(*blobs, n_epochs=1, valid=None).trainer.last_validation_loss is None
+
+
+def test_minibatches_are_counted_within_an_epoch(blobs):
+    trainer = fit(*blobs, validation_frequency=96, batch_size=48, n_epochs=2).trainer
+    assert [number for number, _ in trainer.valid_loss] == [1, 3, 5, 7, 9]
 
 
 def test_a_run_stopped_behind_the_end_of_a_shorter_epoch_is_refused(blobs):

@@ -254,16 +254,16 @@ def test_another_strength_of_the_same_augmentation_is_said(blobs):
 
 
 def test_another_function_of_the_data_is_said(blobs):
-    def scaled(factor):
-        return Data(X, y, alter_features=lambda X: factor * X)
+    def scaled(factor, **given):
+        return Data(X, y, alter_features=lambda X: factor * X, **given)
 
     X, y = blobs
-    classifier = fit(scaled(1), None, n_epochs=1, valid=(X, y))
-    fit(scaled(1), None, classifier, n_epochs=2, valid=(X, y))
+    classifier = fit(scaled(1), None, n_epochs=1, valid=scaled(1))
+    fit(scaled(1), None, classifier, n_epochs=2, valid=scaled(1))
     with pytest.warns(ResumeWarning, match=r"got alter_features of the training data=.*factor=100.* that had .*=1\)"):
-        fit(scaled(100), None, classifier, n_epochs=3, valid=(X, y))
+        fit(scaled(100), None, classifier, n_epochs=3, valid=scaled(1))
     with pytest.warns(ResumeWarning, match=r"got alter_labels of the validation data=.*lambda.* that had none"):
-        fit(scaled(100), None, classifier, n_epochs=4, valid=Data(X, y, alter_labels=lambda y: y))
+        fit(scaled(100), None, classifier, n_epochs=4, valid=scaled(1, alter_labels=lambda y: y))
 
 
 def test_what_may_change_changes_without_a_word(blobs, tmp_path):

@@ -45,7 +45,7 @@ class Say(Callback):
 
 X = np.random.default_rng(0).random((100_000, 40)).astype("float32")  # in shared memory: 16 MB
 data = Data(X, np.arange(100_000) % 3)
-NNClassifier(define_mlp([9], n_classes=3), rng=1).fit(data, n_epochs=1000, batch_size=300, workers=2, callbacks=Say())
+NNClassifier(define_mlp(3, [9]), rng=1).fit(data, n_epochs=1000, batch_size=300, workers=2, callbacks=Say())
 """
 
 

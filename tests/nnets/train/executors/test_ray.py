@@ -30,7 +30,7 @@ from tests.helpers import ROOT, StopAfter, assert_same_training, listening_addre
 pytestmark = pytest.mark.filterwarnings("ignore")
 rng = np.random.default_rng(0)
 X, y = rng.random((200, 36)).astype("f4"), rng.integers(3, size=200)
-MLP = define_mlp([9], n_classes=3, dropout_p=0.5, l2=0.01)
+MLP = define_mlp(3, [9], dropout_p=[0, 0.5], l2_reg=0.01)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -120,7 +120,7 @@ def test_images_from_a_file_with_augmentation(tmp_path):
     def found(**given):
         data = Data(HDFReader(name, "images"), HDFReader(name, "labels"), shuffle=True, shuffle_rows=60)
         valid = Data(HDFReader(name, "images"), HDFReader(name, "labels"), stop=50)
-        layers = define_cnn(1, 6, [(4, 3, 2)], [8], n_classes=3, dropout_p=0.3)
+        layers = define_cnn(3, (6, 6), [4], 3, 2, [8], [0, 0, 0.3])
         return fit(layers, data, valid=valid, augmentation=augment.shift(1), **given)
 
     assert_same_training(found(workers=2), found())
@@ -188,7 +188,7 @@ def test_layers_activations_and_functions_of_ones_own_are_sent(monkeypatch):
     def negative(X):
         return -X
 
-    layers = [["InputLayer"], ["DoubleLayer"], *define_mlp([9], n_classes=3, activation=bent)]
+    layers = [["InputLayer"], ["DoubleLayer"], *define_mlp(3, [9], activation=bent)]
     data = Data(X, y, alter_features=negative)
     assert_same_training(fit(layers, data, n_epochs=1, workers=1), fit(layers, data, n_epochs=1))
 
@@ -317,7 +317,7 @@ def killing_workers(moments, kills):
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_twenty_kills_at_random_moments(kind):
     images = X.reshape(-1, 1, 6, 6) if kind == "conv" else X
-    layers = define_cnn(1, 6, [(4, 3, 2)], [8], n_classes=3, dropout_p=0.3) if kind == "conv" else MLP
+    layers = define_cnn(3, (6, 6), [4], 3, 2, [8], [0, 0, 0.3]) if kind == "conv" else MLP
     given = {"valid": (images[:50], y[:50]), "n_epochs": 60, "validation_frequency": 500}
     if kind == "conv":
         given["augmentation"] = augment.shift(1)

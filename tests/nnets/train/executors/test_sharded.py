@@ -12,7 +12,7 @@ from arignote.nnets.nets import NNClassifier, define_mlp
 from arignote.nnets.train.executors import sharded as shards
 from tests.helpers import StopAfter, assert_same_training, mean_nll
 
-LAYERS = define_mlp([7], n_classes=3, dropout_p=0.5, l2=0.01)
+LAYERS = define_mlp(3, [7], dropout_p=[0, 0.5], l2_reg=0.01)
 
 
 def fit(X, y, n_epochs=2, layers=LAYERS, **given):
@@ -51,7 +51,7 @@ def test_neighbours_are_sent_as_one():
 
 
 def test_shards_add_up_to_the_minibatch(blobs, float64, quick):
-    layers = define_mlp([7], n_classes=3, l2=0.01)
+    layers = define_mlp(3, [7], l2_reg=0.01)
     whole = fit(*blobs, layers=layers)
     for n in (2, 3, 8, 64):  # the last: more shards than rows
         parts = fit(*blobs, layers=layers, shards=n)
@@ -141,7 +141,7 @@ def test_an_augmentation_that_doubles_the_rows_weighs_shards_as_before(blobs, qu
     def double(X, y):
         return np.concatenate([X, X]), np.concatenate([y, y])
 
-    layers = define_mlp([7], n_classes=3)
+    layers = define_mlp(3, [7])
     whole, parts = (
         fit(*blobs, layers=layers, valid=None, augmentation=augmentation, shards=n_shards)
         for augmentation, n_shards in ((None, 1), (double, 3))
