@@ -87,7 +87,8 @@ def _definition(entry: list) -> list:
     """Return the definition of a layer without the arguments that nothing depends on any more."""
     name, arguments = entry[0], entry[1] if len(entry) > 1 else {}
     name = name.rpartition(".")[2]
-    return [name, {key: value for key, value in arguments.items() if key not in DROPPED_ARGUMENTS}]
+    kept = {key: value for key, value in arguments.items() if key not in DROPPED_ARGUMENTS}
+    return [name, {"ignore_border": False} | kept if name == "MaxPool2DLayer" else kept]
 
 
 def _all_params(layers: list[dict]) -> Iterator[tuple[str, np.ndarray]]:

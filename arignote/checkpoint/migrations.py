@@ -21,7 +21,7 @@ def migrate(state: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> old = {"state_version": 1, "name": "mine", "trainer": None}
+    >>> old = {"state_version": 1, "name": "mine", "layer_defs": [], "trainer": None}
     >>> migrate(old)
     {'state_version': 4, 'name': 'mine', 'run': None, 'classes': None, 'columns': None, 'has_copied_params': False}
     """
@@ -57,14 +57,22 @@ def _from_version_2(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_3(state: dict[str, Any]) -> dict[str, Any]:
-    """The environment of a run was first unknown, and then a setting; augmentation was the only function known."""
+    """Pools left out windows that were cut off. Of the functions of a run, augmentation alone was known.
+
+    The environment of a run was first unknown, and then a setting.
+    """
+    layers = [[name, IMPLIED_BEFORE_4.get(name, {}) | params] for name, params in state.get("layer_defs", ())]
     run = state["run"]
     if run is not None:
         settings = dict(run["settings"])
         augmentation, environment = settings.pop("augmentation", None), settings.pop("environment", {})
         settings["functions"] = {} if augmentation is None else {"augmentation": augmentation}
         run = dict(run) | {"environment": environment, "settings": settings}
-    return state | {"state_version": 4, "run": run, "has_copied_params": False}
+    return state | {"state_version": 4, "layer_defs": layers, "run": run, "has_copied_params": False}
+
+
+IMPLIED_BEFORE_4 = {"MaxPool2DLayer": {"ignore_border": True}}
+"""Layer -> parameters that definitions of earlier versions did not have, and what they did."""
 
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {

@@ -15,6 +15,7 @@ from arignote import __version__
 from arignote.nnets import layers
 from arignote.nnets.layers import Layer
 from arignote.nnets.network import Network
+from arignote.ops.pool import MaxPool
 
 OPSET = 17
 
@@ -160,7 +161,9 @@ def _mlpconv(model: Model, layer: Any, x: str) -> str:
 
 
 def _pool(model: Model, layer: Any, x: str) -> str:
-    return model.node("MaxPool", x, kernel_shape=layer.pool_shape, strides=layer.stride)
+    # Padding says which windows are cut off, also where `ceil_mode` is read in different ways; it is never the maximum.
+    missing = MaxPool(layer.pool_shape, layer.stride, None, layer.ignore_border).missing((1, *layer.input_shape))
+    return model.node("MaxPool", x, kernel_shape=layer.pool_shape, strides=layer.stride, pads=[0, 0, *missing])
 
 
 def _pool_channels(model: Model, layer: Any, x: str) -> str:

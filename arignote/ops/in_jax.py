@@ -32,6 +32,7 @@ def max_pool_gradient(gradient, indices, shape, window, stride):
     (down, across), (rows, columns) = stride, gradient.shape[2:]
     covered = down * (rows - 1) + 1, across * (columns - 1) + 1
     out = jnp.zeros(shape, gradient.dtype)
+    # Padding is negative, and crops, where the edge of the image cuts windows off: their maximum is not there.
     for index, (i, j) in enumerate((i, j) for i in range(window[0]) for j in range(window[1])):
         padding = (i, shape[2] - i - covered[0], down - 1), (j, shape[3] - j - covered[1], across - 1)
         part = jnp.where(indices == index, gradient, 0)

@@ -1,4 +1,5 @@
 /* Max pooling of images with the axes (image, row, column, channel). */
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -18,9 +19,14 @@ struct Pool {
   int64_t corner(int64_t image, int64_t row, int64_t column) const {
     return ((image * height + row * down) * width + column * across) * n_channels;
   }
-  /* The offset of pixel `index` from the first pixel of its window; indices are in row-major order. */
-  int64_t offset(int64_t index) const {
-    return (index / window_columns * width + index % window_columns) * n_channels;
+  /* Call visit(index, offset) for each pixel of the window at (row, column) that is in the image: its index in the
+     window, in row-major order, and its offset from the first pixel. The edge of the image cuts off some windows. */
+  template <class Visit>
+  void each_pixel(int64_t row, int64_t column, Visit visit) const {
+    int64_t n_rows = std::min(window_rows, height - row * down);
+    int64_t n_columns = std::min(window_columns, width - column * across);
+    for (int64_t i = 0; i < n_rows; i++)
+      for (int64_t j = 0; j < n_columns; j++) visit(i * window_columns + j, (i * width + j) * n_channels);
   }
 };
 
@@ -35,7 +41,7 @@ static void pool_forward(const Arguments& args, const Pool& pool) {
   T* out = args.data<T>(0, pool.size_out());
   Index* indices = args.data<Index>(1, pool.size_out());
   const T* x = args.data<T>(2, pool.size_in());
-  int64_t area = pool.window_rows * pool.window_columns, n = pool.n_channels;
+  int64_t n = pool.n_channels;
 #pragma omp parallel for schedule(static)
   for (int64_t line = 0; line < pool.n_images * pool.rows; line++) {
     for (int64_t column = 0; column < pool.columns; column++) {
@@ -44,15 +50,16 @@ static void pool_forward(const Arguments& args, const Pool& pool) {
       T* best = out + target;
       Index* where = indices + target;
       for (int64_t i = 0; i < n; i++) best[i] = window[i], where[i] = 0;
-      for (int64_t index = 1; index < area; index++) {
-        const T* pixel = window + pool.offset(index);
+      pool.each_pixel(line % pool.rows, column, [=](int64_t index, int64_t offset) {
+        if (index == 0) return;
+        const T* pixel = window + offset;
 #pragma omp simd
         for (int64_t i = 0; i < n; i++) {
           bool larger = pixel[i] > best[i] || pixel[i] != pixel[i];
           best[i] = larger ? pixel[i] : best[i];
           where[i] = larger ? (Index)index : where[i];
         }
-      }
+      });
     }
   }
 }
@@ -63,7 +70,7 @@ static void pool_by_activation(const Arguments& args, const Pool& pool) {
   T* out = args.data<T>(0, pool.size_out());
   Index* indices = args.data<Index>(1, pool.size_out());
   const T* x = args.data<T>(2, pool.size_in());
-  int64_t area = pool.window_rows * pool.window_columns, n = pool.n_channels;
+  int64_t n = pool.n_channels;
   const T* bias = args.data<T>(3, n);
   const T* a = F::n_learned > 0 ? args.data<T>(4, n) : bias;
   const T* b = F::n_learned > 1 ? args.data<T>(5, n) : bias;
@@ -84,8 +91,9 @@ static void pool_by_activation(const Arguments& args, const Pool& pool) {
           maximum[i] = window[i];
           where[i] = 0;
         }
-        for (int64_t index = 1; index < area; index++) {
-          const T* pixel = window + pool.offset(index);
+        pool.each_pixel(line % pool.rows, column, [=](int64_t index, int64_t offset) {
+          if (index == 0) return;
+          const T* pixel = window + offset;
 #pragma omp simd
           for (int64_t i = 0; i < n; i++) {
             T value = F::value(pixel[i] + bias[i], a[i], b[i]);
@@ -94,7 +102,7 @@ static void pool_by_activation(const Arguments& args, const Pool& pool) {
             maximum[i] = larger ? pixel[i] : maximum[i];
             where[i] = larger ? (Index)index : where[i];
           }
-        }
+        });
       }
     }
   }
@@ -106,11 +114,11 @@ static void pool_backward(const Arguments& args, const Pool& pool) {
   T* out = args.data<T>(0, pool.size_in());
   const T* gradient = args.data<T>(1, pool.size_out());
   const Index* indices = args.data<Index>(2, pool.size_out());
-  int64_t area = pool.window_rows * pool.window_columns, n = pool.n_channels;
+  int64_t n = pool.n_channels;
   int64_t image_size = pool.height * pool.width * n;
   bool disjoint = pool.down >= pool.window_rows && pool.across >= pool.window_columns;
   bool covers_image = pool.down == pool.window_rows && pool.across == pool.window_columns &&
-                pool.rows * pool.down == pool.height && pool.columns * pool.across == pool.width;
+                pool.rows * pool.down >= pool.height && pool.columns * pool.across >= pool.width;
 #pragma omp parallel for schedule(static)
   for (int64_t image = 0; image < pool.n_images; image++) {
     if (!covers_image) std::memset(out + image * image_size, 0, image_size * sizeof(T));
@@ -120,8 +128,8 @@ static void pool_backward(const Arguments& args, const Pool& pool) {
         int64_t source = ((image * pool.rows + row) * pool.columns + column) * n;
         const T* g = gradient + source;
         const Index* where = indices + source;
-        for (int64_t index = 0; index < area; index++) {
-          T* pixel = window + pool.offset(index);
+        pool.each_pixel(row, column, [=](int64_t index, int64_t offset) {
+          T* pixel = window + offset;
           if (disjoint) {
 #pragma omp simd
             for (int64_t i = 0; i < n; i++) pixel[i] = where[i] == index ? g[i] : 0;
@@ -129,7 +137,7 @@ static void pool_backward(const Arguments& args, const Pool& pool) {
 #pragma omp simd
             for (int64_t i = 0; i < n; i++) pixel[i] += where[i] == index ? g[i] : 0;
           }
-        }
+        });
       }
     }
   }

@@ -93,6 +93,19 @@ def number(value: Any, what: str, least: float = -math.inf, below: float = math.
     return float(value)
 
 
+def truth_value(value: Any, what: str) -> bool:
+    """Return `value` if it is True or False.
+
+    Examples
+    --------
+    >>> truth_value(True, "ignore_border")
+    True
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"got {what}={brief(value)}; need True or False; try {what}=True")
+    return bool(value)
+
+
 def pair(value: Any, what: str, least: int = 1) -> tuple[int, int]:
     """Return `value`, a pair of integers of at least `least` or one integer for both, as a tuple.
 

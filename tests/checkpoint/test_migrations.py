@@ -88,6 +88,29 @@ def check_resumed(stored, kind, tmp_path):
     assert [entry["examples"] for entry in state["run"]["history"]] == [entry["examples"] for entry in history]
 
 
+def test_pools_keep_leaving_out_windows_that_are_cut_off(tmp_path):
+    layers, given = run.arguments("conv", tmp_path)
+    shutil.copy(STORED / "version_1/conv_last.pkl.gz", tmp_path / "mine_last.pkl.gz")
+    assert files.checkpoint_read(tmp_path / "mine").layer_defs[2][1]["ignore_border"] is True
+    # The script that began it does not say so.
+    given |= {"checkpoint": tmp_path / "mine", "callbacks": [EarlyStopping(patience=50)], "data_check": False}
+    resumed = NNClassifier(layers, rng=5).fit(**given, n_epochs=2, resume=True)
+    assert resumed.trainer.progress.epoch == 2 and resumed.layer_defs[2][1]["ignore_border"] is True
+    explicit = {"state_version": 3, "layer_defs": [["MaxPool2DLayer", {"ignore_border": False}]], "run": None}
+    assert migrations.migrate(explicit)["layer_defs"] == explicit["layer_defs"]
+
+
+def test_a_network_stored_before_pools_kept_cut_windows_predicts_the_same():
+    layers = [run.CONV[0], ["ConvLayer", {"n_output_maps": 4, "filter_shape": 2}],
+              ["MaxPool2DLayer", {"pool_shape": 2, "ignore_border": True}], *run.MLP]  # fmt: skip
+    classifier = NNClassifier(layers, rng=1)
+    assert classifier.layers_train[2].input_shape == (4, 7, 7)
+    state = classifier.__getstate__() | {"state_version": 3}
+    del state["has_copied_params"], state["layer_defs"][2][1]["ignore_border"]
+    X = np.random.default_rng(0).random((5, 64))
+    assert_same(NNClassifier.from_state(state).predict_proba(X), classifier.predict_proba(X))
+
+
 def test_the_state_of_callbacks_is_migrated():
     state = files.checkpoint_read(STORED / "version_1/mlp_last.pkl.gz").__getstate__()
     assert state["run"]["callbacks"] == {"EarlyStopping": {"best": 1.0242627263069153, "waited": 0}}

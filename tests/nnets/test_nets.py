@@ -589,7 +589,7 @@ def test_losses_are_expressions_with_and_without_decay(float64):
     plain = -np.log(proba[np.arange(6), y]).mean()
 
     def value(expression, *variables):
-        return engine.function([network.x, *variables], expression)(X, *([y] if variables else []))
+        return engine.function([network.x, *variables], expression)(X, *(y.astype(each.dtype) for each in variables))
 
     labels = tensor.lvector()
     given = {"inference": True}

@@ -48,6 +48,11 @@ def test_every_layer_computes_the_same(name):
     ("layer", "params", "shape"),
     [
         ("MaxPoolChannelsLayer", {"n_channels": 2}, (6, 5, 4)),
+        ("MaxPool2DLayer", {"pool_shape": 2}, (3, 7, 9)),
+        ("MaxPool2DLayer", {"pool_shape": 2, "ignore_border": True}, (3, 7, 9)),
+        ("MaxPool2DLayer", {"pool_shape": [3, 2], "stride": [2, 1]}, (3, 8, 7)),
+        ("MaxPool2DLayer", {"pool_shape": [2, 3], "stride": [4, 5]}, (3, 8, 11)),
+        ("MaxPool2DLayer", {"pool_shape": 5}, (3, 4, 3)),
         ("MLPConvLayer", {"n_output_maps": 2, "filter_shape": [3, 2], "n_units": [4], "stride": [2, 1]}, (3, 7, 6)),
         ("ConvMaxoutLayer", {"n_output_maps": 3, "filter_shape": 2, "maxout_k": 2, "stride": [1, 2]}, (2, 6, 7)),
     ],

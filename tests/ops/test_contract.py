@@ -56,14 +56,16 @@ def labelled(rng):
     return [rng.normal(size=(9, 5)) * 3, rng.integers(5, size=9).astype("int32")]
 
 
-def pooled(rng, window, stride, size):
+def pooled(rng, window, stride, size, ignore_border=False):
     images = rng.normal(size=(3, 4, *size))
-    _, indices = MaxPool(window, stride).reference(images)
+    _, indices = MaxPool(window, stride, None, ignore_border).reference(images)
     return [rng.normal(size=indices.shape), indices.astype(_index_type(window)), images]
 
 
 POOLS = [((2, 2), (2, 2), (8, 6)), ((2, 2), (2, 2), (7, 9)), ((3, 2), (1, 2), (7, 6)), ((2, 1), (3, 2), (9, 9)),
-         ((17, 17), (1, 2), (18, 20))]  # fmt: skip
+         ((17, 17), (1, 2), (18, 20)), ((2, 2), (2, 2), (7, 9), True), ((3, 2), (2, 3), (8, 9), True),
+         ((3, 3), (2, 2), (8, 6)), ((2, 2), (4, 3), (8, 9)), ((5, 4), (3, 3), (4, 3)),
+         ((3, 3), (3, 3), (1, 1))]  # fmt: skip
 CONVOLUTIONS = [((2, 3, 7, 9), (4, 3, 3, 2), (1, 1)), ((3, 1, 8, 8), (32, 1, 5, 5), (1, 1)),
                 ((2, 16, 6, 7), (16, 16, 2, 3), (2, 1)), ((1, 5, 9, 9), (7, 5, 1, 1), (3, 2)),
                 ((4, 3, 5, 5), (2, 3, 5, 5), (1, 1))]  # fmt: skip
@@ -115,7 +117,13 @@ CASES = {
                 rng.normal(size=(3, 4, 8, 9)), rng.normal(size=4), *rng.normal(size=(len(FORMULAS[name].learned), 4))])
         for name in FORMULAS
     },
-    **{f"pool {case}": (MaxPool(*case[:2]), normal((3, 4, *case[2]))) for case in POOLS},
+    **{f"pool {case}": (MaxPool(*case[:2], None, *case[3:]), normal((3, 4, *case[2]))) for case in POOLS},
+    **{
+        f"pool {border} by prelu": (
+            MaxPool((3, 2), (2, 2), "prelu", border),
+            lambda rng: [rng.normal(size=(3, 4, 6, 9)), *rng.normal(size=(2, 4))])
+        for border in (False, True)
+    },
     **{
         f"pool gradient {case}": (MaxPoolGradient(*case[:2]), lambda rng, case=case: pooled(rng, *case))
         for case in POOLS

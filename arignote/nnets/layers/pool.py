@@ -4,13 +4,13 @@ from functools import reduce
 
 from arignote.engine import tensor
 from arignote.nnets.layers.base import Layer
-from arignote.nnets.layers.conv import positions
 from arignote.ops import max_pool
+from arignote.ops.pool import n_windows
 from arignote.util import checks
 
 
 class MaxPool2DLayer(Layer):
-    """Take the largest value in each window of an image. Pixels that fill no whole window are left out.
+    """Take the largest value in each window of an image.
 
     Parameters
     ----------
@@ -18,6 +18,9 @@ class MaxPool2DLayer(Layer):
         Rows and columns of the windows.
     stride : int or pair of int, optional
         Distance of neighbouring windows, by default `pool_shape`.
+    ignore_border : bool, optional
+        Leave out windows that the edge of the image cuts off: 7 pixels pooled by 2 give 3. By default they are kept,
+        with the pixels that they have, which gives 4.
     name : str, optional
     """
 
@@ -27,18 +30,21 @@ class MaxPool2DLayer(Layer):
         self,
         pool_shape: int | tuple[int, int],
         stride: int | tuple[int, int] | None = None,
+        ignore_border: bool = False,
         name: str | None = None,
     ):
         super().__init__(name)
+        self.ignore_border = checks.truth_value(ignore_border, "ignore_border")
         self.pool_shape = checks.pair(pool_shape, "pool_shape")
         self.stride = self.pool_shape if stride is None else checks.pair(stride, "stride")
 
     def output_shape_for(self, input_shape):
         self.require_images()
-        return (input_shape[0], *positions(input_shape[1:], self.pool_shape, self.stride))
+        sizes = zip(input_shape[1:], self.pool_shape, self.stride, strict=True)
+        return (input_shape[0], *(n_windows(*each, self.ignore_border) for each in sizes))
 
     def expression(self, x):
-        return self.as_layout(max_pool(self.as_bc01(x), self.pool_shape, self.stride))
+        return self.as_layout(max_pool(self.as_bc01(x), self.pool_shape, self.stride, self.ignore_border))
 
 
 class MaxPoolChannelsLayer(Layer):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from arignote.checkpoint.migrations import IMPLIED_BEFORE_4
 from arignote.data.fingerprint import Fingerprint, differences, fingerprint
 from arignote.data.labels import LabelSummary
 from arignote.data.loader import Loader
@@ -52,7 +53,7 @@ def require_same_network(given: Any, stored: Any) -> None:
     wrong = [
         f"layer {i} {_layer(one)} (stored: {_layer(other)})"
         for i, (one, other) in enumerate(_paired(given.layer_defs, stored.layer_defs))
-        if one != other
+        if one != other and not (one and other and one == _without_implied(other))
     ]
     if given.built and stored.built and given.network.input_layer.input_shape != stored.network.input_layer.input_shape:
         shapes = [each.network.input_layer.input_shape for each in (given, stored)]
@@ -68,6 +69,13 @@ def _paired(one: Sequence, other: Sequence) -> list[tuple[Any, Any]]:
     """Return the entries of two lists side by side; None where a list is shorter."""
     n = max(len(one), len(other))
     return [(one[i] if i < len(one) else None, other[i] if i < len(other) else None) for i in range(n)]
+
+
+def _without_implied(definition: Sequence) -> list:
+    """Return a definition without the parameters that today's script need not have for a run of an earlier version."""
+    name, params = definition
+    implied = IMPLIED_BEFORE_4.get(name, {})
+    return [name, {key: value for key, value in params.items() if key not in implied or implied[key] != value}]
 
 
 def _layer(definition: Sequence | None) -> str:
