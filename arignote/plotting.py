@@ -5,6 +5,7 @@ returns the axes, so that more can be added. No display is needed; in a notebook
 """
 
 import math
+from collections.abc import Mapping
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,36 @@ def learning_curves(classifier: Any, filename: str | Path | None = None) -> Any:
         errors.set_ylim(bottom=0)
     losses.legend(handles=handles)
     return _save(losses, filename)
+
+
+def show_cost(metadata: Any, plot_train: bool = True, axes: Any = None) -> Any:
+    """Plot the training and validation losses against the number of minibatches.
+
+    Parameters
+    ----------
+    metadata : NNClassifier, str, Path or dict
+        A trained classifier, a checkpoint, or a dictionary with ``train_loss`` and ``valid_loss``: lists of pairs of
+        the number of a minibatch and a loss.
+    plot_train : bool, optional
+        Plot the training loss too, by default True.
+    axes : matplotlib axes, optional
+        By default new ones.
+
+    Returns
+    -------
+    matplotlib axes
+    """
+    if not isinstance(metadata, Mapping):
+        trainer = _trained_classifier(metadata).trainer
+        metadata = {name: getattr(trainer, name) for name in ("train_loss", "valid_loss")}
+    axes = _axes(8, 5) if axes is None else axes
+    axes.set(xlabel="minibatch", ylabel="loss")
+    for name, label in (("train_loss", "training"), ("valid_loss", "validation")):
+        pairs = metadata.get(name, []) if plot_train or name != "train_loss" else []
+        if len(pairs):
+            axes.plot(*np.asarray(pairs, dtype=float).T, label=label)
+    axes.legend()
+    return axes
 
 
 def training_rates(classifier: Any, filename: str | Path | None = None) -> Any:

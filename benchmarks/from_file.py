@@ -23,7 +23,7 @@ def main(path: str) -> None:
     sources = {"file": readers, "memory": [next(reader.iter_epoch(reader.n_rows)) for reader in readers]}
     data, networks = {}, {}
     for what, source in sources.items():
-        data[what] = DataWithHoldoutPartitions(*source, 128, 1 / 6, alter_features=fashion.to_unit, shuffle=True)
+        data[what] = DataWithHoldoutPartitions(*source, 128, 1 / 6, 0, alter_features=fashion.to_unit, shuffle=True)
         networks[what] = nets.NNClassifier(fashion.NETS["mlp"], rng=0)
     seconds = {what: [] for what in sources}
     for i in range(N_ROUNDS + 1):

@@ -65,7 +65,7 @@ def main() -> None:
     readers = {part: (HDFReader(path, "images"), HDFReader(path, "labels")) for part, path in paths.items()}
     if arguments.in_memory:
         readers = {part: [next(r.iter_epoch(r.n_rows)) for r in pair] for part, pair in readers.items()}
-    data = DataWithHoldoutPartitions(*readers["train"], 128, valid_frac=1 / 6, alter_features=to_unit, shuffle=True)
+    data = DataWithHoldoutPartitions(*readers["train"], 128, 1 / 6, 0, alter_features=to_unit, shuffle=True)
     test = Data(*readers["t10k"], alter_features=to_unit)
 
     checkpoint = arguments.folder / f"fashion-{arguments.net}{'-in-memory' if arguments.in_memory else ''}"

@@ -19,11 +19,13 @@ PACKAGES = {
     "checkpoint": ("data", "util"),
     "sample_data": ("data",),
     "nnets": ("checkpoint", "data", "engine", "native", "ops", "util"),
+    "misc": ("engine", "util"),
     "plotting": ("checkpoint", "engine", "util"),
     "estimator": ("data", "nnets"),
     "configuration": ("image", "nnets", "util"),
     "prediction": ("data", "nnets"),
     "command": ("checkpoint", "configuration", "data", "engine", "native", "nnets", "plotting", "prediction", "util"),
+    "examples": ("checkpoint", "data", "image", "nnets", "sample_data"),
     "__main__": ("command",),
 }
 # The parts of a package, from the lowest to the highest. None imports a later one.
@@ -37,7 +39,7 @@ PARTS = {
              "image_folder", "hdf", "order", "dataset", "labels", "fingerprint", "loader"),
     "checkpoint": ("registry", "state", "migrations", "first_arignote", "format", "lock.owner", "lock.local",
                    "lock.lease"),
-    "nnets": ("arguments", "activations", "schedules", "updates", "objectives", "metrics", "layers", "shortcuts",
+    "nnets": ("activations", "schedules", "updates", "objectives", "arguments", "metrics", "layers", "shortcuts",
               "definitions", "classes", "network", "onnx_export", "callbacks", "checkpoints", "train.inputs",
               "train.interrupt",
               "train.environment", "train.executors.base", "train.executors.local", "train.executors.sharded",
@@ -45,7 +47,10 @@ PARTS = {
               "train.executors.choice", "train.loop", "nets"),
 }  # fmt: skip
 # Modules with names for users to import, and nothing else; no other module of the library imports them.
-FOR_USERS = ("cluster", "data.files", "data.readers", "nnets.sgd_updates", "nnets.training", "util.plotting")
+FOR_USERS = (
+    "cluster", "data.files", "data.readers", "nnets.sgd_update", "nnets.sgd_updates", "nnets.training", "util.misc",
+    "util.plotting",
+)  # fmt: skip
 
 
 def modules():

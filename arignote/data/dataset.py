@@ -19,8 +19,12 @@ from arignote.data.frames import as_labels
 from arignote.data.hdf.reader import HDFReader, read_tables
 from arignote.data.image_folder import ImageFolderReader
 from arignote.data.order import BLOCK_BYTES, BLOCKS_MIXED, GROUP_BYTES, Blocks, Order, Permuted, Unshuffled
+from arignote.data.prefetch import threaded_generator
 from arignote.data.reader import ArrayReader, PickedReader, Reader, SparseReader, open_reader, pick
 from arignote.util import checks, streams
+
+BATCH_SIZE = 128
+"""Rows of a batch of `Data`, where nothing else says how many."""
 
 HDF_SUFFIXES = frozenset({".h5", ".hdf5", ".hdf", ".he5"})
 
@@ -81,7 +85,7 @@ class Data:
     features, labels : Reader, array or file name
         Labels can be omitted for prediction.
     batch_size : int, optional
-        By default the network's.
+        By default that of the network, or of `fit`, or else 128.
     alter_features, alter_labels : callable, optional
         Each is given a batch of features or labels, and returns what to use instead. Runs in the thread that prepares
         batches.
@@ -219,10 +223,37 @@ class Data:
         size = self.batch_size_or(batch_size)
         return -(-self.n_rows // size) if self.allow_partial_batch else self.n_rows // size
 
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def peek(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the first batch: features and labels."""
+        return next(self.iter_epoch_single())
+
     def iter_epoch(
+        self,
+        num_cached: int = 3,
+        epoch: int = 0,
+        first_batch: int = 0,
+        batch_size: int | None = None,
+        seed: int = 0,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Iterate over the batches of an epoch as pairs (features, labels), which a thread reads ahead.
+
+        Parameters
+        ----------
+        num_cached : int, optional
+            How many batches to read ahead; 0 to read them without a thread.
+        epoch, first_batch, batch_size, seed : int, optional
+            See `iter_epoch_single`.
+        """
+        batches = self.iter_epoch_single(epoch, first_batch, batch_size, seed)
+        return threaded_generator(batches, num_cached) if num_cached else batches
+
+    def iter_epoch_single(
         self, epoch: int = 0, first_batch: int = 0, batch_size: int | None = None, seed: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Iterate over the batches of an epoch as pairs (features, labels).
+        """Iterate over the batches of an epoch as pairs (features, labels), in the thread of the caller.
 
         Parameters
         ----------
@@ -231,9 +262,9 @@ class Data:
         first_batch : int, optional
             Start here, as if the batches before had been read.
         batch_size, seed : int, optional
-            Used if this data set does not define them.
+            Used if this data set does not define them; by default batches have 128 rows.
         """
-        size = self.batch_size_or(batch_size)
+        size = self.batch_size_or(batch_size or BATCH_SIZE)
         with self.opened(self.order(epoch, seed)) as read:
             for first in range(first_batch * size, self.n_batches(size) * size, size):
                 yield read(first, min(first + size, self.n_rows))
@@ -297,9 +328,10 @@ class DataWithHoldoutPartitions:
     Parameters
     ----------
     features, labels : Reader, array or file name
-    batch_size : int
+    batch_size : int, optional
+        By default 128.
     valid_frac, test_frac : float, optional
-        Fractions to hold out, in [0, 1). Rounded to whole batches, but to no less than one.
+        Fractions to hold out, in [0, 1), by default 0.1 each. Rounded to whole batches, but to no less than one.
     alter_features, alter_labels : callable, optional
         See `Data`.
     shuffle : bool, optional
@@ -333,10 +365,10 @@ class DataWithHoldoutPartitions:
     def __init__(
         self,
         features: Any,
-        labels: Any,
-        batch_size: int,
-        valid_frac: float = 0.0,
-        test_frac: float = 0.0,
+        labels: Any = None,
+        batch_size: int = BATCH_SIZE,
+        valid_frac: float = 0.1,
+        test_frac: float = 0.1,
         alter_features: Callable[[np.ndarray], np.ndarray] | None = None,
         alter_labels: Callable[[np.ndarray], np.ndarray] | None = None,
         shuffle: bool = False,
@@ -350,6 +382,27 @@ class DataWithHoldoutPartitions:
         cut = _stratified if stratify else _on_batch_edges
         self.train, self.valid, self.test = cut(whole, self.batch_size, valid_frac, test_frac)
         self.train.shuffle = shuffle
+
+    def iter_epoch(self, which: str = "train", num_cached: int = 3) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Iterate over the batches of a partition, "train", "valid" or "test"; see `Data.iter_epoch`."""
+        data = getattr(self, checks.choice(which, ("train", "valid", "test"), "which"))
+        if data is None:
+            raise ValueError(f"got which={which!r}, but no rows are held out for it; try {which}_frac=0.1")
+        return data.iter_epoch(num_cached)
+
+
+def to_data_object(X: Any, y: Any = None, batch_size: int = BATCH_SIZE) -> Data:
+    """Return `Data` of arrays, readers or file names; `Data` as they are."""
+    return X if isinstance(X, Data) else Data(X, y, batch_size)
+
+
+def to_data_partitions(
+    X: Any, y: Any = None, batch_size: int = BATCH_SIZE, valid_frac: float = 0.1, test_frac: float = 0.1
+) -> DataWithHoldoutPartitions:
+    """Return partitions of arrays, readers or file names; partitions as they are."""
+    if isinstance(X, DataWithHoldoutPartitions):
+        return X
+    return DataWithHoldoutPartitions(X, y, batch_size, valid_frac, test_frac)
 
 
 def _on_batch_edges(

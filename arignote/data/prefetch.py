@@ -10,6 +10,18 @@ from arignote.data.reader import closing
 _END = object()
 
 
+def threaded_generator(generator: Iterator[Any], num_cached: int = 3) -> Iterator[Any]:
+    """Iterate over what a generator yields, which runs in a thread, up to `num_cached` items ahead.
+
+    Examples
+    --------
+    >>> list(threaded_generator(n * n for n in range(4)))
+    [0, 1, 4, 9]
+    """
+    with Prefetcher(lambda: generator, num_cached) as items:
+        yield from items
+
+
 class Prefetcher:
     """Run an iterator in a separate thread, and pass on its items in order.
 

@@ -1,5 +1,6 @@
 """What a reader is, and the reader of arrays."""
 
+import importlib
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -66,6 +67,36 @@ class Reader(ABC):
 
     n_rows: int
     shape: tuple[int, ...]
+    dtype: Any = None
+
+    def __init__(self, data_src: Any = None):
+        """Keep a source, such as an array, which says how many rows there are, and of which shape."""
+        self.data_src = data_src
+        if data_src is not None and not hasattr(self, "n_rows"):
+            self.n_rows = len(data_src)
+        if data_src is not None and not hasattr(self, "shape"):
+            self.shape = np.shape(data_src)[1:]
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of an array of all rows."""
+        return 1 + len(self.shape)
+
+    def get_start_row(self, start: float, batch_size: int) -> int:
+        """Return the first row of the batch that has the row `start`, or the row at this fraction of all, below 1."""
+        return self._row(start) // batch_size * batch_size
+
+    def get_stop_row(self, stop: float | None, batch_size: int) -> int:
+        """Return the row before which to stop: the edge of a batch, unless it is the last row; see `get_start_row`."""
+        row = self.n_rows if stop is None else self._row(stop)
+        return row if row >= self.n_rows else row // batch_size * batch_size
+
+    def _row(self, position: float) -> int:
+        is_fraction = isinstance(position, float | np.floating) and 0 <= position <= 1
+        return int(position * self.n_rows) if is_fraction else int(position)
 
     @abstractmethod
     def iter_epoch(
@@ -212,7 +243,7 @@ class ArrayReader(Reader):
             self.column_names = None
         if array.ndim == 0:
             raise ValueError(f"got {array.tolist()!r}; need an array of rows; try a list or an array")
-        self.array = array
+        self.array, self.dtype = array, array.dtype
         self.n_rows = len(array)
         self.shape = array.shape[1:]
 
@@ -349,8 +380,7 @@ class SparseReader(_SelectedRows, Reader):
     def __init__(self, reader: Any, rows: np.ndarray):
         self.reader, self.rows = reader, rows
         self.n_rows, self.shape = len(rows), reader.shape
-        if hasattr(reader, "dtype"):
-            self.dtype = reader.dtype
+        self.dtype = getattr(reader, "dtype", None)
         if hasattr(reader, "block_rows"):
             self.block_rows = reader.block_rows and max(1, reader.block_rows * self.n_rows // reader.n_rows)
 
@@ -390,3 +420,10 @@ def read_sample(reader: Any, rows: np.ndarray) -> np.ndarray:
         if not is_random_access(reader):
             return np.asarray(read(int(rows[0]), int(rows[0]) + len(rows)))
         return np.concatenate([np.asarray(read(row, row + 1)) for row in rows.tolist()])
+
+
+def __getattr__(name: str) -> Any:
+    """Find ``reader.Data`` and partitions, as the documentation of the first Arignote wrote them."""
+    if name in ("Data", "DataWithHoldoutPartitions"):
+        return getattr(importlib.import_module("arignote.data.dataset"), name)  # which imports this module
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

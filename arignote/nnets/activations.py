@@ -110,6 +110,9 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 BUILT_IN = frozenset(ACTIVATIONS)
 
+ALIASES = {"rec": "relu", "relu_max": "relu", "rec_para": "prelu", "sig": "sigmoid"}
+"""Other names, those of the first Arignote -> today's."""
+
 
 def register(
     function: Callable, name: str | None = None, initialize: Callable | None = None, learned: Mapping | None = None
@@ -163,6 +166,32 @@ def register(
     return function
 
 
+def standardize_activation_name(name: str) -> str:
+    """Return today's name of an activation, written in any case or by a name of the first Arignote.
+
+    Names that are not known are returned as they are.
+
+    Examples
+    --------
+    >>> [standardize_activation_name(name) for name in ("rec", "ReLU", "rec_para", "mine")]
+    ['relu', 'relu', 'prelu', 'mine']
+    """
+    lower = name.lower()
+    known = ALIASES.get(lower, lower)
+    return name if name in ACTIVATIONS or known not in ACTIVATIONS else known
+
+
+def get_activation_func(name: str) -> Callable:
+    """Return the function of an activation: symbolic in, symbolic out.
+
+    Examples
+    --------
+    >>> get_activation_func("rec") is relu
+    True
+    """
+    return find(name)[1].function
+
+
 def find(activation: str | Callable) -> tuple[str, Activation]:
     """Return the name and the entry of an activation given by its name or as a function.
 
@@ -172,7 +201,8 @@ def find(activation: str | Callable) -> tuple[str, Activation]:
     'relu'
     """
     if isinstance(activation, str):
-        return activation, ACTIVATIONS[checks.choice(activation, ACTIVATIONS, "activation")]
+        name = standardize_activation_name(activation)
+        return name, ACTIVATIONS[checks.choice(name, ACTIVATIONS, "activation")]
     for name, entry in ACTIVATIONS.items():
         if entry.function is activation:
             return name, entry

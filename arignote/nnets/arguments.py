@@ -1,10 +1,12 @@
 """Arguments that other libraries have: the error names ours instead."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from arignote.nnets.objectives import ALIASES as LOSSES
+from arignote.nnets.updates import SGD
 from arignote.util import checks
 
 P = ParamSpec("P")
@@ -84,6 +86,38 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return checked
+
+
+def of_today(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of `fit` with an optimizer taken apart, and losses under today's names.
+
+    What is given beside an optimizer counts.
+
+    Examples
+    --------
+    >>> of_today({"sgd_type": SGD("nag", 0.1, 0.9), "train_loss": "negative_log_likelihood"})["train_loss"]
+    'nll'
+    """
+    found = dict(given)
+    if isinstance(found.get("sgd_type"), SGD):
+        sgd = found.pop("sgd_type")
+        own = {
+            "sgd_type": sgd.sgd_type,
+            "lr_rule": sgd.lr_rule.definition(),
+            "momentum_rule": sgd.momentum_rule.definition(),
+            "sgd_max_grad_norm": sgd.max_grad_norm,
+        }
+        found = {name: value for name, value in own.items() if value is not None} | found
+    for name in ("train_loss", "valid_loss", "test_loss"):
+        if name in found:
+            found[name] = _loss_of_today(found[name])
+    return found
+
+
+def _loss_of_today(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_loss_of_today(each) for each in value]
+    return LOSSES.get(value, value) if isinstance(value, str) else value
 
 
 def _message(function: str, name: str, value: object, known: list[str]) -> str:

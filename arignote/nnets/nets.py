@@ -15,7 +15,7 @@ from arignote.checkpoint.format import checkpoint_path, checkpoint_read
 from arignote.checkpoint.migrations import migrate
 from arignote.checkpoint.state import ModelState
 from arignote.data import atomic, storage
-from arignote.data.dataset import Data, read_data
+from arignote.data.dataset import BATCH_SIZE, Data, read_data
 from arignote.data.formats import arrays
 from arignote.data.image_folder import ImageFolderReader
 from arignote.data.labels import iter_labels, summarize
@@ -415,7 +415,7 @@ class NNClassifier:
         batch_size: int | None = None,
         augmentation: Callable | Sequence[Callable] | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
-        sgd_type: str | None = None,
+        sgd_type: str | SGD | None = None,
         lr_rule: Mapping[str, Any] | Rule | float | None = None,
         momentum_rule: Mapping[str, Any] | Rule | float | None = None,
         sgd_max_grad_norm: float | None = None,
@@ -480,7 +480,7 @@ class NNClassifier:
             it, and on a request to stop; and to ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss.
             Addresses that fsspec supports, such as ``s3://bucket/run/mnist``, work too. A
             :class:`~arignote.nnets.checkpoints.Checkpoint` has the name and all details.
-        sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"}, optional
+        sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"} or SGD, optional
             By default "adadelta".
         lr_rule, momentum_rule : dict of Rule parameters, Rule or float, optional
             See :class:`~arignote.nnets.schedules.Rule` and :class:`~arignote.nnets.updates.SGD`. A number stays
@@ -573,7 +573,7 @@ class NNClassifier:
             "validation_frequency": validation_frequency, "validate_on_train": validate_on_train,
             "checkpoint_all": checkpoint_all, "extra_metadata": extra_metadata, "shards": shards, "shuffle": shuffle,
         }  # fmt: skip
-        given = {name: value for name, value in given.items() if value is not None}
+        given = arguments.of_today({name: value for name, value in given.items() if value is not None})
         change = resuming.check_change(change, given)
         writing = nullcontext() if checkpoint is None else CheckpointWriter(checkpoint)
         with self._unchanged_if_refused(), writing as writer:
@@ -654,6 +654,8 @@ class NNClassifier:
                 )
             if data.train.batch_size is not None:
                 given.setdefault("batch_size", data.train.batch_size)
+            elif self.batch_size is None and self.trainer is None:
+                given.setdefault("batch_size", BATCH_SIZE)
         data.columns = data.train.column_names if self.trainer is None else self.feature_names_in_
         data.adapt(None if self._network is None else self._network.readable_shape)
         if self._network is None:

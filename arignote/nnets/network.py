@@ -10,7 +10,7 @@ import numpy as np
 from arignote import engine
 from arignote.engine import tensor
 from arignote.native import memory
-from arignote.nnets import definitions
+from arignote.nnets import definitions, objectives
 from arignote.nnets.classes import encode
 from arignote.nnets.layers import InputLayer, Layer, OutputLayer
 from arignote.nnets.layers.base import BuildContext, ParamTags
@@ -221,6 +221,7 @@ class Network:
             Refuse a loss that has no gradient; by default False.
         """
         output = self.output_layer
+        name = objectives.ALIASES.get(name, name) if isinstance(name, str) else name
         if trained and name in output.losses() and name not in output.trainable_losses():
             default = output.trainable_losses()[0]
             raise ValueError(f'got {what}="{name}", which has no gradient; need a smooth loss; try {what}="{default}"')

@@ -11,6 +11,9 @@ from arignote.engine import binary_cross_entropy, tensor
 from arignote.ops import mean_nll
 from arignote.ops.softmax import PickLabel, Softmax
 
+ALIASES = {"negative_log_likelihood": "nll"}
+"""Other names of losses -> those in the tables of output layers."""
+
 Objective = Callable
 """``objective(output, target, weight=None)``."""
 

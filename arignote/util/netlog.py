@@ -40,6 +40,23 @@ def ensure_visible() -> None:
         root.setLevel(logging.INFO)
 
 
+def setup_logging(name: str = "arignote", level: int | str = logging.INFO) -> logging.Logger:
+    """Show the messages of a logger from a level on, and return it.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default "arignote", the logger of the library.
+    level : int or str, optional
+        By default INFO.
+    """
+    logger = logging.getLogger(name)
+    logger.setLevel(level)
+    if not any(isinstance(handler, DefaultHandler) for handler in logger.handlers):
+        logger.addHandler(_default_handler())
+    return logger
+
+
 def announce(logger: logging.Logger, message: str) -> None:
     """Log a message that should be visible even though the program may still configure logging, as in an import."""
     if _is_configured():

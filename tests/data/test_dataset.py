@@ -102,14 +102,14 @@ def test_rows_that_cannot_be_picked_are_shuffled_by_blocks(n, batch, mixed, part
 def test_shuffling_by_blocks_mixes_well():
     source = Data(Plain(np.arange(10000)), None, 100, shuffle=True, shuffle_rows=2000)
     source.features.block_rows = 25
-    epochs = [np.concatenate([X for X, _ in source.iter_epoch(epoch, seed=1)]) for epoch in range(3)]
+    epochs = [np.concatenate([X for X, _ in source.iter_epoch_single(epoch, seed=1)]) for epoch in range(3)]
     assert all(sorted(epoch) == list(range(10000)) for epoch in epochs)
     for one, other in ((epochs[0], np.arange(10000)), (epochs[0], epochs[1]), (epochs[1], epochs[2])):
         assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
         assert (one == other).sum() < 20
-    first = [X.tolist() for X, _ in source.iter_epoch(0, seed=1)]
-    assert first != [X.tolist() for X, _ in source.iter_epoch(0, seed=2)]
-    assert first == [X.tolist() for X, _ in source.iter_epoch(0, seed=1)]
+    first = [X.tolist() for X, _ in source.iter_epoch_single(0, seed=1)]
+    assert first != [X.tolist() for X, _ in source.iter_epoch_single(0, seed=2)]
+    assert first == [X.tolist() for X, _ in source.iter_epoch_single(0, seed=1)]
 
 
 @given(n=st.integers(12, 300), classes=st.integers(1, 4), valid=st.floats(0, 0.5), test=st.floats(0, 0.4))
@@ -136,7 +136,7 @@ def test_stratified_partitions_keep_the_classes(n, classes, valid, test):
 
 def test_stratified_partitions_are_chosen_by_seed_alone():
     def held_out(seed):
-        parts = DataWithHoldoutPartitions(np.arange(50), np.arange(50) % 2, 50, 0.2, stratify=True, seed=seed)
+        parts = DataWithHoldoutPartitions(np.arange(50), np.arange(50) % 2, 50, 0.2, 0, stratify=True, seed=seed)
         return next(parts.valid.iter_epoch())[0].tolist()
 
     assert held_out(1) == held_out(1) != held_out(2)
@@ -207,8 +207,8 @@ def test_a_reader_that_gives_too_few_labels_is_found_out():
         (lambda: Data(5), "got 5; need an array of rows"),
         (lambda: Data("nothing.npy"), "need a file that exists"),
         (lambda: Data(np.zeros(3)).n_batches(), "got no batch_size"),
-        (lambda: DataWithHoldoutPartitions(np.zeros(9), np.zeros(9), 3, 0.9), "need at least one batch left"),
-        (lambda: DataWithHoldoutPartitions(np.zeros(9), np.zeros(9), 3, -0.1), "got valid_frac=-0.1"),
+        (lambda: DataWithHoldoutPartitions(np.zeros(9), np.zeros(9), 3, 0.9, 0), "need at least one batch left"),
+        (lambda: DataWithHoldoutPartitions(np.zeros(9), np.zeros(9), 3, -0.1, 0), "got valid_frac=-0.1"),
     ],
 )
 def test_refuses_wrong_input(make, message):
@@ -232,9 +232,9 @@ def test_a_subclass_with_other_arguments_can_be_replaced():
 
 def test_rows_picked_of_arrays_in_memory_cost_next_to_nothing():
     X, y = np.zeros((20, 3)), np.arange(20) % 2
-    parts = DataWithHoldoutPartitions(X, y, 5, 0.2, stratify=True)
+    parts = DataWithHoldoutPartitions(X, y, 5, 0.2, 0, stratify=True)
     assert parts.train.is_plain and parts.valid.is_plain
-    assert not DataWithHoldoutPartitions(Plain(X), y, 5, 0.2, stratify=True).train.is_plain
+    assert not DataWithHoldoutPartitions(Plain(X), y, 5, 0.2, 0, stratify=True).train.is_plain
 
 
 @pytest.mark.parametrize("stratify", [False, True])

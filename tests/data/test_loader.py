@@ -39,7 +39,7 @@ def make_data(kind, shuffle, folder):
     rng = np.random.default_rng(0)
     X, y = rng.random((130, 4)).astype("f4"), rng.integers(3, size=130)
     if kind == "picked":
-        return DataWithHoldoutPartitions(X, y, 32, valid_frac=0.2, stratify=True, shuffle=shuffle).train
+        return DataWithHoldoutPartitions(X, y, 32, 0.2, 0, stratify=True, shuffle=shuffle).train
     if kind == "hdf":
         with HDFWriter(folder / "data.h5") as writer:
             writer.append(X=X, y=y)
@@ -57,7 +57,7 @@ def test_the_shards_of_a_minibatch_are_its_rows(kind, shuffle, prefetch, tmp_pat
     network = NNClassifier(define_mlp(3, [3]), n_in=4).network
     loader = Loader({"train": data}, 32, seed=9, network=network, prefetch=prefetch)
     for epoch in (0, 1):
-        whole = list(data.iter_epoch(epoch, batch_size=32, seed=9))
+        whole = list(data.iter_epoch_single(epoch, batch_size=32, seed=9))
         refs = list(loader.refs("train", epoch))
         assert [ref.n_rows for ref in refs] == [len(X) for X, _ in whole]
         for ref, (expected, labels) in zip(refs, whole, strict=True):

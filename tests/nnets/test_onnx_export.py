@@ -71,7 +71,7 @@ def test_every_activation_computes_the_same(name, layer, monkeypatch):
 
 
 def test_the_conv_net_from_the_command_line_of_a_user(tmp_path):
-    from examples.mnist import conv
+    from arignote.examples.mnist import conv
 
     classifier = NNClassifier(conv(), rng=1)
     X = np.random.default_rng(0).random((30, 784), dtype="float32")

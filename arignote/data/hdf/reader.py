@@ -88,7 +88,11 @@ class HDFReader(Reader):
             self._cache_bytes = max(chunk_cache_bytes(dataset) for dataset in layout.datasets)
             self.block_rows = self._rows_per_chunk(layout)
 
-    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False):
+    def iter_epoch(self, batch_size, start=0, stop=None, start_on_batch=True, allow_partial=False, color=None):
+        if color is not None:
+            reader = HDFReader(self.filename, self.table, color, self.asarray)
+            yield from reader.iter_epoch(batch_size, start, stop, start_on_batch, allow_partial)
+            return
         with self.opened() as read:
             for first, last in self.spans(batch_size, start, stop, start_on_batch, allow_partial):
                 yield read(first, last)

@@ -68,14 +68,14 @@ def test_labels_are_checked_as_they_were_altered(blobs):
 
 def test_a_row_of_stratified_data_is_numbered_as_the_user_does(blobs):
     X, y = blobs
-    train = DataWithHoldoutPartitions(X, y, 20, valid_frac=0.4, stratify=True).train
+    train = DataWithHoldoutPartitions(X, y, 20, 0.4, 0, stratify=True).train
     row = int(train.rows(train.n_rows - 1, train.n_rows)[0])
     assert row > train.n_rows
     for bad_X, bad_y, message in (
         (with_value(X, row, np.nan), y, f"got nan in row {row} "),
         (X, with_value(y, row, 7), f"got the label 7 in row {row};"),
     ):
-        train = DataWithHoldoutPartitions(bad_X, bad_y, 20, valid_frac=0.4, stratify=True).train
+        train = DataWithHoldoutPartitions(bad_X, bad_y, 20, 0.4, 0, stratify=True).train
         with pytest.raises(ValueError, match=message):
             fit(train)
 
@@ -88,7 +88,7 @@ AT_CENTERS = np.random.default_rng(1).normal(size=(240, 5)) + 2 * np.eye(3, 5)[S
 
 def rows_read(data, epoch=0):
     """Return the numbers of the rows of an epoch, which must be the features."""
-    return [int(row) for X, _ in data.iter_epoch(epoch, batch_size=20, seed=1) for row in X[:, 0]]
+    return [int(row) for X, _ in data.iter_epoch_single(epoch, batch_size=20, seed=1) for row in X[:, 0]]
 
 
 def numbered(labels=SORTED):
@@ -167,7 +167,7 @@ def test_a_reader_of_sequences_is_read_in_order_unless_told_otherwise():
 def test_data_keep_the_order_that_they_were_made_with():
     X, y = numbered()
     assert rows_read(gather(Data(X, y), None, None, None, 20, "shuffled").train) == list(range(240))
-    parts = gather(DataWithHoldoutPartitions(X, y, 20, 0.25), None, None, None, 20, "shuffled")
+    parts = gather(DataWithHoldoutPartitions(X, y, 20, 0.25, 0), None, None, None, 20, "shuffled")
     assert rows_read(parts.train) == list(range(180)) and rows_read(parts.valid) == list(range(180, 240))
 
 
@@ -209,7 +209,7 @@ def test_sorted_rows_that_nothing_shuffles_are_warned_of_once():
 
 
 def test_partitions_of_sorted_rows_are_warned_of_in_one_sentence():
-    (message,) = told(DataWithHoldoutPartitions(AT_CENTERS, np.array(["a", "b", "c"])[SORTED], 20, 0.25))
+    (message,) = told(DataWithHoldoutPartitions(AT_CENTERS, np.array(["a", "b", "c"])[SORTED], 20, 0.25, 0))
     assert "which nothing shuffles" in message
     assert "of different classes: 'a', 'b' only in the training data; try more rows of these, or valid=0.2" in message
 

@@ -416,7 +416,7 @@ def test_augmentations_of_the_first_arignote_are_resumed_after_any_minibatch(blo
 
 def test_partitions_keep_their_order_when_resumed(blobs):
     X, y = blobs
-    parts = DataWithHoldoutPartitions(X, y, 40, 0.25)
+    parts = DataWithHoldoutPartitions(X, y, 40, 0.25, 0)
     classifier = fit(parts, n_epochs=1)
     assert classifier.trainer.settings.order == "own"
     assert_same_training(fit(parts, classifier=again(classifier)), fit(parts))

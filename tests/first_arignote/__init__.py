@@ -1,0 +1,1 @@
+"""Programs that call everything as users of the first Arignote did, one for each area."""
