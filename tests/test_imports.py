@@ -35,7 +35,7 @@ PARTS = {
             "update", "__init__"),
     "data": ("atomic", "storage", "unpickle", "journal", "frames", "reader", "prefetch", "formats", "images",
              "image_folder", "hdf", "order", "dataset", "labels", "fingerprint", "loader"),
-    "checkpoint": ("registry", "state", "migrations", "first_arignote", "format", "lock.owner", "lock.local",
+    "checkpoint": ("registry", "state", "migrations", "first_arignote", "names", "format", "lock.owner", "lock.local",
                    "lock.lease"),
     "nnets": ("arguments", "activations", "schedules", "updates", "objectives", "metrics", "layers", "definitions",
               "classes", "network", "onnx_export", "callbacks", "checkpoints", "train.inputs", "train.interrupt",

@@ -69,11 +69,16 @@ arrays only
     return value, source.tell()
 
 
-def load(source: BinaryIO, classes: Iterable[str], max_bytes: int) -> Any:
-    """Load one pickle from a file; see :func:`loads`. Arrays are never held in memory twice."""
+def load(
+    source: BinaryIO, classes: Iterable[str], max_bytes: int, encoding: str = "latin1", errors: str = "strict"
+) -> Any:
+    """Load one pickle from a file; see :func:`loads`. Arrays are never held in memory twice.
+
+    `encoding` and `errors` are those of strings of Python 2, as in Python's own pickle.
+    """
     budget = Budget(max_bytes)
     try:
-        return Resolver(budget).resolve(Machine(source, names(classes), budget).run())
+        return Resolver(budget).resolve(Machine(source, names(classes), budget, encoding, errors).run())
     except (PickleError, OSError, EOFError, zlib.error):  # the last three are errors of the file
         raise
     except Exception as error:  # a damaged pickle can fail in any way
