@@ -11,13 +11,13 @@ import hashlib
 import pickle
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from arignote import __version__
-from arignote.checkpoint import first_arignote, names
+from arignote.checkpoint import first_arignote, names, stores
 from arignote.checkpoint.registry import MODELS
 from arignote.data import storage, unpickle
 from arignote.data.formats.packed import CheckpointError, unpacked
@@ -172,22 +172,47 @@ def read_state(path: str | Path, max_bytes: int | None = None) -> tuple[dict[str
     CheckpointError
         If the file is damaged or is no checkpoint.
     """
-    with unpacked(path, max_bytes) as (file, limit):
-        content = file.read()
-    with _naming(path):
-        header, end = unpickle.loads(content, 0, first_arignote.CLASSES, limit)
+    with opened(path, max_bytes) as (header, behind):
+        if stores.knows(header):
+            return stores.state_of(header, stores.arrays_behind(header, behind.load)), stores.metadata(header)
         if first_arignote.knows(header):
-            model, _ = unpickle.loads(content, end, first_arignote.CLASSES, limit)
-            return first_arignote.state_of(model), first_arignote.metadata(header)
-        _check_header(header, content[end:])
-        return unpickle.loads(content, end, max_bytes=limit)[0], header
+            return first_arignote.state_of(behind.load(first_arignote.CLASSES)), first_arignote.metadata(header)
+        _check_header(header, behind.content)
+        return behind.load(), header
 
 
 def _read_model(path: str | Path, max_bytes: int | None) -> tuple[Any, dict]:
     """Return the classifier and the metadata in one file."""
     state, header = read_state(path, max_bytes)
     with _naming(path):
-        return _model_class(header["model_type"]).from_state(state), header
+        kind = header["model_type"] if header.get("format") == FORMAT else "NNClassifier"  # the only one at first
+        model = _model_class(kind).from_state(state)
+        if stores.knows(header):
+            model.set_trainable_params(state["params"])  # so that they are known not to be the initial ones
+        return model, header
+
+
+class Pickles:
+    """The pickles that follow the first one in a file."""
+
+    def __init__(self, content: bytes, max_bytes: int):
+        self.content = content
+        self._at, self._max_bytes = 0, max_bytes
+
+    def load(self, classes: Iterable[str] = ()) -> Any:
+        """Return the next one."""
+        value, self._at = unpickle.loads(self.content, self._at, classes, self._max_bytes)
+        return value
+
+
+@contextmanager
+def opened(path: str | Path, max_bytes: int | None = None) -> Iterator[tuple[Any, Pickles]]:
+    """Open a file, and load its first pickle; errors inside the ``with`` block are CheckpointErrors with its name."""
+    with unpacked(path, max_bytes) as (file, limit):
+        content = file.read()
+    with _naming(path):
+        header, end = unpickle.loads(content, 0, first_arignote.CLASSES, limit, stores.THEANO_TYPES)
+        yield header, Pickles(content[end:], limit)
 
 
 @contextmanager
@@ -218,7 +243,6 @@ def _check_header(header: Any, state: bytes) -> None:
 
 
 def _model_class(name: str) -> Any:
-    short = name.rpartition(".")[2] if isinstance(name, str) else name  # the first Arignote stored the full name
-    if not isinstance(short, str) or short not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise CheckpointError(f"got a {checks.brief(name)}; need one of {', '.join(MODELS)}")
-    return MODELS[short]()
+    return MODELS[name]()

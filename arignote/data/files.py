@@ -4,6 +4,7 @@ Data are read by :mod:`arignote.data.formats`, checkpoints are written and read 
 """
 
 from arignote.checkpoint.format import checkpoint_read, checkpoint_write
+from arignote.checkpoint.models import restore_model, save_model
 from arignote.checkpoint.names import checkpoint_path, parse_checkpoint, previous_path
 from arignote.data.formats import CheckpointError, read_array, read_csv, read_idx, read_pickle
 from arignote.data.storage import get_file_type, tolerant_makedirs
@@ -20,5 +21,7 @@ __all__ = [
     "read_csv",
     "read_idx",
     "read_pickle",
+    "restore_model",
+    "save_model",
     "tolerant_makedirs",
 ]
