@@ -79,7 +79,9 @@ def make_parser() -> argparse.ArgumentParser:
     part.add_argument("--data", required=True, help="HDF5 file, CSV file, pickle, or folder of images by class")
     part.add_argument("--valid", help="validation data: a file or folder, or the fraction of the data to hold out")
     part.add_argument("--test", help="test data: a file or folder, or the fraction of the data to hold out")
-    part.add_argument("--checkpoint", required=True, help="DIR/STEM of the checkpoints to write")
+    part.add_argument(
+        "--checkpoint", required=True, help="DIR/STEM of the checkpoints to write; or DIR/ for a name with the date"
+    )
     part.add_argument("--epochs", type=int, help="total number of epochs; overrides the configuration")
     part.add_argument("--fresh", action="store_true", help="start over even if there is a checkpoint")
     part.add_argument("--keep", action="store_true", help="resume with the stored settings where the file has others")

@@ -108,10 +108,18 @@ def in_folder(name: str | Path, resume: bool) -> str | Path:
     """
     if not is_folder(name):
         return name
-    found = newest(name) if resume else None
-    chosen = _joined(name, time.strftime("%Y%m%d_%H%M%S_checkpoint")) if found is None else found
+    chosen = newest(name) if resume else None
+    if chosen is None:
+        chosen = _dated(name)
+        while storage.exists(checkpoint_path(chosen)):  # a run of the same second
+            time.sleep(0.1)
+            chosen = _dated(name)
     logger.info("Checkpoint in the folder %s: %s.", name, chosen)
     return chosen
+
+
+def _dated(folder: str | Path) -> str | Path:
+    return _joined(folder, time.strftime("%Y%m%d_%H%M%S_checkpoint"))
 
 
 def is_folder(name: str | Path) -> bool:

@@ -471,6 +471,7 @@ class NNClassifier:
         if not isinstance(data_check, bool) and data_check != "warn":
             raise ValueError(f'got data_check={data_check!r}; need True, "warn" or False; try data_check="warn"')
         keep_all = checkpoint.keep_all if isinstance(checkpoint, Checkpoint) else None
+        checkpoint = None if checkpoint == "" else checkpoint
         if checkpoint is not None:
             checkpoint = as_checkpoint(
                 checkpoint, seconds=checkpoint_seconds, batches=checkpoint_batches, keep_all=bool(checkpoint_all),

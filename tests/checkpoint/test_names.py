@@ -77,6 +77,13 @@ def test_a_folder_alone_resumes_its_newest_run(tmp_path):
     assert in_folder(tmp_path / "zebra", resume=True) == tmp_path / "zebra"
 
 
+def test_runs_of_one_second_have_names_of_their_own(tmp_path):
+    chosen = [in_folder(f"{tmp_path}/", resume=False)]
+    checkpoint_path(chosen[0]).touch()
+    chosen.append(in_folder(f"{tmp_path}/", resume=False))
+    assert chosen[0] < chosen[1]
+
+
 def test_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("20200202_101010_checkpoint_last.pkl.gz").touch()

@@ -82,6 +82,12 @@ def test_a_file_is_resumed_where_its_run_has_no_last_state(blobs, tmp_path):
     assert (tmp_path / "mine_epoch2_last.pkl.gz").exists()
 
 
+def test_an_empty_name_means_no_checkpoint(blobs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit(*blobs, n_epochs=1, checkpoint="")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_alone_is_resumed(blobs, tmp_path, caplog):
     caplog.set_level("INFO")
     given = {"checkpoint": f"{tmp_path}/runs/", "resume": True}
