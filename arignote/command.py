@@ -79,7 +79,9 @@ def make_parser() -> argparse.ArgumentParser:
     part.add_argument("--data", required=True, help="HDF5 file, CSV file, pickle, or folder of images by class")
     part.add_argument("--valid", help="validation data: a file or folder, or the fraction of the data to hold out")
     part.add_argument("--test", help="test data: a file or folder, or the fraction of the data to hold out")
-    part.add_argument("--checkpoint", required=True, help="DIR/STEM of the checkpoints to write")
+    part.add_argument(
+        "--checkpoint", required=True, help="DIR/STEM of the checkpoints to write; or DIR/ for a name with the date"
+    )
     part.add_argument("--epochs", type=int, help="total number of epochs; overrides the configuration")
     part.add_argument("--fresh", action="store_true", help="start over even if there is a checkpoint")
     part.add_argument("--keep", action="store_true", help="resume with the stored settings where the file has others")
@@ -114,8 +116,8 @@ def _add_predict(commands: Any) -> None:
 def train(given: argparse.Namespace) -> int:
     """Train a network, or resume training."""
     from arignote import configuration
-    from arignote.checkpoint.format import checkpoint_path, checkpoint_read
-    from arignote.data import storage
+    from arignote.checkpoint.format import checkpoint_read
+    from arignote.checkpoint.names import in_folder, to_resume
     from arignote.nnets.nets import NNClassifier
     from arignote.nnets.train.inputs import LEGACY
     from arignote.nnets.train.resume import ResumeWarning
@@ -125,9 +127,12 @@ def train(given: argparse.Namespace) -> int:
     if given.epochs is not None:
         fit["n_epochs"] = given.epochs
     fit |= {"augmentation": configuration.augmentation(config), "callbacks": configuration.callbacks(config)}
-    fit |= {"shuffle": config.get("shuffle"), "checkpoint": given.checkpoint, "resume": not given.fresh}
-    is_stored = not given.fresh and storage.exists(checkpoint_path(given.checkpoint))
-    stored = checkpoint_read(given.checkpoint) if is_stored else None
+    checkpoint = in_folder(given.checkpoint, resume=not given.fresh)
+    if checkpoint != given.checkpoint and not given.quiet:
+        print(f"arignote: checkpoint {checkpoint}", file=sys.stderr)
+    fit |= {"shuffle": config.get("shuffle"), "checkpoint": checkpoint, "resume": not given.fresh}
+    found = None if given.fresh else to_resume(checkpoint)
+    stored = None if found is None else checkpoint_read(found)
     if stored is not None and given.keep:
         classifier = stored
     else:
@@ -218,16 +223,15 @@ def _part(text: str | None) -> float | str | None:
 def predict(given: argparse.Namespace) -> int:
     """Write the predicted classes or probabilities; with labels, also report the error rate."""
     from arignote import prediction
-    from arignote.checkpoint.format import checkpoint_path, checkpoint_read
-    from arignote.data import atomic, storage
+    from arignote.checkpoint.format import checkpoint_read
+    from arignote.checkpoint.names import find
+    from arignote.data import atomic
 
     if given.output is not None:
         if not given.output.endswith((".csv", ".npy")):
             raise ValueError(f"got --output {given.output!r}; need a name ending in .csv or .npy; try classes.csv")
         atomic.require_writable(given.output)
-    best = checkpoint_path(given.checkpoint, "best_model")
-    is_stem = not str(given.checkpoint).endswith((".pkl", ".pkl.gz"))
-    classifier = checkpoint_read(best if is_stem and storage.exists(best) else given.checkpoint)
+    classifier = checkpoint_read(find(given.checkpoint, "best_model", "last"))
     examples = prediction.read(given.data, classifier, not given.no_labels)
     output = classifier.network.output_layer
     found = classifier.predict_proba(examples.features)

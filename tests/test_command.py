@@ -129,6 +129,26 @@ def test_the_same_command_goes_on(folder):
     assert digests(files.checkpoint_read("runs/mine")) == in_two
 
 
+@pytest.mark.parametrize("name", ["runs/mine.pkl.gz", "runs/", "runs/mine_last.pkl.gz"])
+def test_so_it_does_with_the_name_of_a_file_and_with_a_folder(name, folder, capsys):
+    for n_epochs in ("1", "4"):
+        assert train("--valid", "0.25", "--checkpoint", name, "--epochs", n_epochs) == 0
+    (last,) = Path("runs").glob("*_last.pkl.gz")
+    assert len(files.checkpoint_read(last).trainer.history) == 4
+    best = NNClassifier(CONFIG["layers"], n_in=5, rng=9)  # any that is not the last
+    best.set_trainable_params({"output.b": np.arange(3, dtype="f4")})
+    files.checkpoint_write(best, None, str(last).replace("_last", "_best_model"))
+    assert command.main(["predict", name, "--data", "new.npy", "--output", "found.npy", "--proba"]) == 0
+    kind = "last" if "last" in name else "best_model"
+    expected = files.checkpoint_read(str(last).replace("last", kind)).predict_proba(np.load("new.npy"))
+    np.testing.assert_array_equal(np.load("found.npy"), expected)
+
+
+def test_a_name_in_a_folder_is_told(folder, capsys):
+    assert command.main(["train", "config.json", "--data", "blobs.h5", "--checkpoint", "runs/"]) == 0
+    assert "arignote: checkpoint runs/20" in capsys.readouterr().err
+
+
 def test_a_second_program_under_the_same_name_fails(folder, capsys):
     with lock.acquire("runs/mine"):
         assert train() == 1

@@ -6,7 +6,7 @@ and momentum, their rules, and the velocities of "nag" are kept. Everything rand
 Arignote drew from generators that are not here any more.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,21 @@ CLASSES = (
     "numpy.random._pickle.__randomstate_ctor",
     "numpy.random.__RandomState_ctor",
 )
-# Arguments of layers that said how to compute, not what.
-DROPPED_ARGUMENTS = ("n_in", "batch_size", "partial_sum", "may_train_unsupervised", "corruption_level")
-# What an activation learns, in the order in which it was stored.
-LEARNED = ("slope", "shelf")
+WITH_WEIGHTS = (
+    "FCLayer", "FCMaxoutLayer", "ConvLayer", "ConvMaxoutLayer", "MLPConvLayer", "ClassificationOutputLayer",
+)  # fmt: skip
+# Arguments of layers that said how to compute, not what, or where to begin.
+DROPPED_ARGUMENTS = (
+    "n_in", "batch_size", "partial_sum", "may_train_unsupervised", "corruption_level", "load_params",
+    "trainable_params", "W", "b", "bvis", "act_func_args", "act_func_args_vis",
+)  # fmt: skip
+# Arguments that every layer had, and that only layers with weights need.
+OF_ALL = ("l1", "l2", "maxnorm", "fix_params")
+# What an activation learns, in the order in which it was stored; the letter was its name.
+LETTERS = {"a": "slope", "c": "shelf"}
+LEARNED = tuple(LETTERS.values())
+# The later convolutions of an mlpconv.
+ONE_PIXEL = {"filter_shape": (1, 1)}
 
 
 def knows(header: Any) -> bool:
@@ -66,15 +77,17 @@ def state_of(model: Any) -> dict[str, Any]:
         raise PickleError("got a file of the first Arignote without a classifier; need one")
     stored = model.state
     layers = [layer.state for layer in stored["layers_train"]]
+    n_in = tuple(int(n) for n in stored["n_in"])
+    names = [layer["name"] for layer in layers if "W" in layer["trainable_params"]]
     seed = int(stored["rng"][1][0])
     return {
         "state_version": 1,
-        "layer_defs": [_definition(entry) for entry in stored["layer_defs"]],
+        "layer_defs": definitions(stored["layer_defs"], names, n_in),
         "name": stored["name"],
         "batch_size": stored["batch_size"],
         "seed": seed,
         "dropout_seed": seed,
-        "input_shape": tuple(int(n) for n in stored["n_in"]),
+        "input_shape": n_in,
         "params": dict(_all_params(layers)),
         "trainer": _trainer(stored["trainer"].state, layers, stored["batch_size"]) if stored["trainer"] else None,
     }
@@ -83,21 +96,63 @@ def state_of(model: Any) -> dict[str, Any]:
 # -- layers and parameters -------------------------------------------------------------------------------------------
 
 
-def _definition(entry: list) -> list:
+def definitions(stored: Sequence, names: Sequence[str] | None, n_in: Sequence[int]) -> list[list]:
+    """Return the definitions of layers without what nothing depends on any more.
+
+    Parameters
+    ----------
+    stored : list
+        Lists of a type and arguments, or layers.
+    names : sequence of str or None
+        Names of the layers with weights, in order, some of which the definitions do not have. If they are not known,
+        those without a name are called by their number among the layers with weights.
+    n_in : sequence of int
+        Shape of an example.
+
+    Raises
+    ------
+    PickleError
+        If there are more or fewer layers with weights than names.
+    """
+    found = [_definition(entry) for entry in stored]
+    weighted = with_weights(found)
+    if names is None:
+        names = [arguments.get("name", str(i)) for i, (_, arguments) in enumerate(weighted)]
+    if len(weighted) != len(names):
+        raise PickleError(f"got the parameters of {len(names)} layers for {len(weighted)} layers with weights")
+    for (_, arguments), name in zip(weighted, names, strict=True):
+        arguments["name"] = name
+    if len(n_in) > 1 and found[0][0] != "InputImageLayer":  # layers without images took their pixels as a vector
+        channels, *pixels = n_in if len(n_in) == 3 else (1, *n_in)
+        images = ["InputImageLayer", {"name": "input", "n_images": channels, "n_pixels": pixels}]
+        found = [images, *found[found[0][0] == "InputLayer" :]]
+    return found
+
+
+def with_weights(definitions: Sequence) -> list:
+    """Return the definitions of those layers that learn."""
+    return [entry for entry in definitions if entry[0] in WITH_WEIGHTS]
+
+
+def _definition(entry: Any) -> list:
     """Return the definition of a layer without the arguments that nothing depends on any more."""
-    name, arguments = entry[0], entry[1] if len(entry) > 1 else {}
-    name = name.rpartition(".")[2]
-    kept = {key: value for key, value in arguments.items() if key not in DROPPED_ARGUMENTS}
-    return [name, {"ignore_border": False} | kept if name == "MaxPool2DLayer" else kept]
+    if isinstance(entry, StoredObject):
+        entry = [entry.kind, {name: value for name, value in entry.state.items() if value or name not in OF_ALL}]
+    kind, arguments = entry[0], entry[1] if len(entry) > 1 else {}
+    kind = kind.rpartition(".")[2].removesuffix("Layer") + "Layer"
+    kept = {name: value for name, value in arguments.items() if name not in DROPPED_ARGUMENTS}
+    if isinstance(kept.get("fix_params"), list | tuple):  # beginnings of names such as W_fc1
+        kept["fix_params"] = [LETTERS.get(name[:1], name[:1]) for name in kept["fix_params"]]
+    return [kind, {"ignore_border": False} | kept if kind == "MaxPool2DLayer" else kept]
 
 
 def _all_params(layers: list[dict]) -> Iterator[tuple[str, np.ndarray]]:
     for layer in layers:
-        for name, value in _layer_params(layer, layer["trainable_params"]):
+        for name, value in layer_params(layer, layer["trainable_params"]):
             yield f"{layer['name']}.{name}", value
 
 
-def _layer_params(layer: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
+def layer_params(layer: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
     """Return the parameters of a layer by today's names, or other arrays that were stored in the same form."""
     if "W" not in stored:
         return
@@ -107,12 +162,12 @@ def _layer_params(layer: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterat
         yield "b", np.concatenate(stored["b"])
     elif isinstance(stored["W"], list):  # an mlpconv: convolution after convolution
         for i, (W, b, learned) in enumerate(zip(stored["W"], stored["b"], stored["act_func_args"], strict=True)):
-            yield from _one_layer(W if i else _filters(layer, W), b, learned, str(i))
+            yield from _one_layer(_filters(layer if i == 0 else ONE_PIXEL, W), b, learned, str(i))
     else:
         yield from _one_layer(_filters(layer, stored["W"]), stored["b"], stored.get("act_func_args"))
 
 
-def _one_layer(W: np.ndarray, b: np.ndarray, learned: list | None, suffix: str = "") -> Iterator:
+def _one_layer(W: np.ndarray, b: np.ndarray, learned: Sequence | None, suffix: str = "") -> Iterator:
     yield f"W{suffix}", W
     yield f"b{suffix}", b
     for name, values in zip(LEARNED, learned or [], strict=False):
@@ -216,7 +271,7 @@ def _velocities(stored: list[dict] | None, layers: list[dict]) -> Iterator[tuple
         return
     left = iter(values)
     for layer in layers:
-        for name, value in _layer_params(layer, _filled(layer["trainable_params"], left)):
+        for name, value in layer_params(layer, _filled(layer["trainable_params"], left)):
             yield f"velocity {layer['name']}.{name}", value
 
 

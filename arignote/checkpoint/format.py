@@ -11,12 +11,13 @@ import hashlib
 import pickle
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from arignote import __version__
-from arignote.checkpoint import first_arignote
+from arignote.checkpoint import first_arignote, names, stores
 from arignote.checkpoint.registry import MODELS
 from arignote.data import storage, unpickle
 from arignote.data.formats.packed import CheckpointError, unpacked
@@ -26,33 +27,6 @@ FORMAT = "arignote checkpoint"
 FORMAT_VERSION = 1
 # Weights are noise to a compressor, which would save less than a tenth of the size and take most of the time.
 COMPRESSION = 0
-
-
-def checkpoint_path(name: str | Path, kind: str | None = None) -> str | Path:
-    """Return the file that a checkpoint `DIR/STEM` is kept in: ``DIR/STEM_last.pkl.gz``, or another kind than last.
-
-    The full name of a file is returned as it is. Addresses such as ``s3://bucket/STEM`` stay text.
-
-    Examples
-    --------
-    >>> checkpoint_path("runs/mnist", "best_model").name
-    'mnist_best_model.pkl.gz'
-    >>> checkpoint_path("s3://bucket/run/mnist")
-    's3://bucket/run/mnist_last.pkl.gz'
-    """
-    full = str(name)
-    if kind is not None or not full.endswith((".pkl", ".pkl.gz")):
-        full = f"{full}_{kind or 'last'}.pkl.gz"
-    return full if storage.is_remote(name) else Path(full)
-
-
-def previous_path(path: str | Path) -> str | Path | None:
-    """Return where the checkpoint before the last one is kept, if `path` is that of a last one."""
-    full = str(path)
-    if not full.endswith("_last.pkl.gz"):
-        return None
-    previous = full.removesuffix("_last.pkl.gz") + "_previous.pkl.gz"
-    return previous if storage.is_remote(path) else Path(previous)
 
 
 def plain_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -100,32 +74,55 @@ def checkpoint_content(header: Mapping[str, Any], state: bytes) -> bytes:
 
 def write_content(path: str | Path, content: bytes) -> None:
     """Write the content of a checkpoint file. A last checkpoint keeps the one before it under another name."""
-    storage.write(path, gzip.compress(content, COMPRESSION), keep_as=previous_path(path))
+    storage.write(path, gzip.compress(content, COMPRESSION), keep_as=names.previous_path(path))
 
 
-def checkpoint_write(name: str | Path, model: Any, metadata: Mapping[str, Any] | None = None) -> str | Path:
-    """Write a classifier to a file, which is replaced in one step.
+def checkpoint_write(net: Any, trainer: Any = None, filename: Any = None, extra_metadata: Any = None) -> str | Path:
+    """Write a classifier, with its training, to a file, which is replaced in one step.
+
+    The order ``checkpoint_write(filename, net, extra_metadata)`` is accepted, too.
 
     Parameters
     ----------
-    name : str or Path
-        A file name that ends in .pkl.gz, or ``DIR/STEM``, which is written to ``DIR/STEM_last.pkl.gz``; or an address
-        that fsspec knows, such as ``s3://bucket/run/mnist``.
-    model : NNClassifier
-    metadata : dict, optional
+    net : NNClassifier
+    trainer : optional
+        Ignored, since a classifier knows its training.
+    filename : str or Path
+        A file name that ends in .pkl.gz, .pkl, .gz or the like, or ``DIR/STEM``, which is written to
+        ``DIR/STEM_last.pkl.gz``; or an address that fsspec knows, such as ``s3://bucket/run/mnist``.
+    extra_metadata : dict, optional
         Stored with it; see `checkpoint_read`. Plain data.
 
     Returns
     -------
     str or Path
         The file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from arignote.nnets.nets import NNClassifier
+    >>> network = NNClassifier([["ClassificationOutputLayer", {"n_classes": 3}]], n_in=4)
+    >>> path = checkpoint_write(network, network.trainer, tempfile.mkdtemp() + "/mine.pkl.gz", {"note": "untrained"})
+    >>> checkpoint_read(path, get_metadata=True)[1]["note"]
+    'untrained'
     """
-    path = checkpoint_path(name)
-    write_content(path, checkpoint_content(*take_state(model, metadata)))
+    if isinstance(net, str | Path):
+        filename, net, extra_metadata = net, trainer, filename if extra_metadata is None else extra_metadata
+    if not isinstance(filename, str | Path):
+        raise TypeError(
+            f"got the file name {checks.brief(filename)}; need text or a Path; "
+            "try checkpoint_write(classifier, classifier.trainer, 'runs/mine.pkl.gz')"
+        )
+    path = names.checkpoint_path(filename)
+    content = checkpoint_content(*take_state(net, extra_metadata))
+    if isinstance(path, Path):
+        storage.tolerant_makedirs(path.parent)
+    write_content(path, content)
     return path
 
 
-def checkpoint_read(name: str | Path, get_metadata: bool = False, max_bytes: int | None = None) -> Any:
+def checkpoint_read(filename: str | Path, get_metadata: bool = False, max_bytes: int | None = None) -> Any:
     """Read a network that can predict at once, and whose `fit` resumes its training.
 
     Checkpoints of earlier versions are read too, those of the first Arignote (version 3.0) among them; see
@@ -134,8 +131,9 @@ def checkpoint_read(name: str | Path, get_metadata: bool = False, max_bytes: int
 
     Parameters
     ----------
-    name : str or Path
-        A file name, or ``DIR/STEM``, which is read from ``DIR/STEM_last.pkl.gz``; or an address.
+    filename : str or Path
+        A file name, or ``DIR/STEM``, which is read from ``DIR/STEM_last.pkl.gz``; or an address. A folder alone, such
+        as ``"runs/"``, means the newest of the runs that `fit` named there.
     get_metadata : bool, optional
         Return the dictionary stored with it, too.
     max_bytes : int, optional
@@ -153,33 +151,75 @@ def checkpoint_read(name: str | Path, get_metadata: bool = False, max_bytes: int
     CheckpointError
         If the file is damaged, is no checkpoint, or needs code that this program does not have.
     """
-    path = checkpoint_path(name)
+    path = names.find(filename)
     try:
-        model, header = _read_checkpoint(path, max_bytes)
+        model, header = _read_model(path, max_bytes)
     except CheckpointError as damage:
-        previous = previous_path(path)
+        previous = names.previous_path(path)
         if previous is None or not storage.exists(previous):
             raise
-        model, header = _read_checkpoint(previous, max_bytes)
+        model, header = _read_model(previous, max_bytes)
         message = f"{damage}. Reading the checkpoint before it, {previous}, of {header['utc_time']} UTC"
         warnings.warn(message, stacklevel=2)
     return (model, header) if get_metadata else model
 
 
-def _read_checkpoint(path: str | Path, max_bytes: int | None) -> tuple[Any, dict]:
+def read_state(path: str | Path, max_bytes: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the state in one file, as it was stored, and the metadata.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or is no checkpoint.
+    """
+    with opened(path, max_bytes) as (header, behind):
+        if stores.knows(header):
+            return stores.state_of(header, stores.arrays_behind(header, behind.load)), stores.metadata(header)
+        if first_arignote.knows(header):
+            return first_arignote.state_of(behind.load(first_arignote.CLASSES)), first_arignote.metadata(header)
+        _check_header(header, behind.content)
+        return behind.load(), header
+
+
+def _read_model(path: str | Path, max_bytes: int | None) -> tuple[Any, dict]:
     """Return the classifier and the metadata in one file."""
+    state, header = read_state(path, max_bytes)
+    with _naming(path):
+        kind = header["model_type"] if header.get("format") == FORMAT else "NNClassifier"  # the only one at first
+        model = _model_class(kind).from_state(state)
+        if stores.knows(header):
+            model.set_trainable_params(state["params"])  # so that they are known not to be the initial ones
+        return model, header
+
+
+class Pickles:
+    """The pickles that follow the first one in a file."""
+
+    def __init__(self, content: bytes, max_bytes: int):
+        self.content = content
+        self._at, self._max_bytes = 0, max_bytes
+
+    def load(self, classes: Iterable[str] = ()) -> Any:
+        """Return the next one."""
+        value, self._at = unpickle.loads(self.content, self._at, classes, self._max_bytes)
+        return value
+
+
+@contextmanager
+def opened(path: str | Path, max_bytes: int | None = None) -> Iterator[tuple[Any, Pickles]]:
+    """Open a file, and load its first pickle; errors inside the ``with`` block are CheckpointErrors with its name."""
     with unpacked(path, max_bytes) as (file, limit):
         content = file.read()
+    with _naming(path):
+        header, end = unpickle.loads(content, 0, first_arignote.CLASSES, limit, stores.THEANO_TYPES)
+        yield header, Pickles(content[end:], limit)
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Raise CheckpointError, with the name of the file, for any error inside the ``with`` block."""
     try:
-        header, end = unpickle.loads(content, 0, first_arignote.CLASSES, limit)
-        if first_arignote.knows(header):
-            model, _ = unpickle.loads(content, end, first_arignote.CLASSES, limit)
-            return _model_class("NNClassifier").from_state(first_arignote.state_of(model)), first_arignote.metadata(
-                header
-            )
-        _check_header(header, content[end:])
-        state, _ = unpickle.loads(content, end, max_bytes=limit)
-        return _model_class(header["model_type"]).from_state(state), header
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except unpickle.PickleSizeError as error:

@@ -4,7 +4,7 @@ fsspec is optional: ``pip install arignote[s3]`` installs it with its S3 backend
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "mem
 S3_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}
 # Of these it is known that of several programs that create a file, only one succeeds.
 EXCLUSIVE = frozenset({"s3", "s3a", "memory"})
+FILE_TYPES = {"pkl": "pkl", "h5": "hdf", "hdf": "hdf", "csv": "csv"}
 
 
 @contextmanager
@@ -85,6 +86,19 @@ def exists(name: str | Path) -> bool:
         with _reaching(name):
             return filesystem.exists(path)
     return Path(name).is_file()
+
+
+def names_in(folder: str | Path) -> list[str]:
+    """Return the names of the files in a folder, without it, in order; none if there is no such folder."""
+    if is_remote(folder):
+        filesystem, path = _open(folder)
+        with _reaching(folder):
+            try:
+                found = filesystem.ls(path, detail=False)
+            except FileNotFoundError:
+                return []
+        return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
+    return sorted(path.name for path in Path(folder).iterdir()) if Path(folder).is_dir() else []
 
 
 def write(name: str | Path, content: bytes, keep_as: str | Path | None = None) -> None:
@@ -172,6 +186,43 @@ def require_writable(name: str | Path) -> None:
             filesystem.rm_file(probe)
         return
     atomic.require_writable(name)
+
+
+def tolerant_makedirs(dirname: str | Path) -> None:
+    """Make a folder and those above it, unless it is there, is the name of a file, or is empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp() + "/runs/today"
+    >>> tolerant_makedirs(folder)
+    >>> tolerant_makedirs(folder)
+    >>> Path(folder).is_dir()
+    True
+    """
+    with suppress(FileExistsError):
+        Path(dirname).mkdir(parents=True, exist_ok=True)
+
+
+def get_file_type(fname: str | Path) -> str:
+    """Return what a file is by its extensions, of which the last known one counts: "pkl", "hdf" or "csv".
+
+    Raises
+    ------
+    TypeError
+        If none is known.
+
+    Examples
+    --------
+    >>> get_file_type("mnist.pkl.gz"), get_file_type("images.h5"), get_file_type("iris.csv")
+    ('pkl', 'hdf', 'csv')
+    """
+    for extension in reversed(str(fname).split(".")):
+        if extension in FILE_TYPES:
+            return FILE_TYPES[extension]
+    raise TypeError(
+        f"got the file name {str(fname)!r}; need the extension {', '.join(FILE_TYPES)}; try {Path(fname).stem}.pkl"
+    )
 
 
 def _scheme(name: str | Path) -> str:

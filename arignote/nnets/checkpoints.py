@@ -11,6 +11,8 @@ from typing import Any, Self
 
 from arignote.checkpoint import format as checkpoint_format
 from arignote.checkpoint import lock
+from arignote.checkpoint.migrations import migrate
+from arignote.checkpoint.names import checkpoint_path, stem
 from arignote.data import storage
 from arignote.util import checks
 
@@ -30,7 +32,9 @@ class Checkpoint:
     ----------
     name : str or Path
         ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` and ``DIR/STEM_best_model.pkl.gz``; or an
-        address such as ``s3://bucket/run/STEM``.
+        address such as ``s3://bucket/run/STEM``. The extension of a file name does not count: ``DIR/STEM.pkl.gz`` is
+        the same, and so is ``DIR/STEM_last.pkl.gz``. A folder alone, such as ``"runs/"``, gets a stem with the date;
+        see :mod:`arignote.checkpoint.names`.
     seconds : float or None, optional
         Within an epoch, write after this many seconds, by default 60; None for never.
     batches : int, optional
@@ -116,12 +120,12 @@ class CheckpointWriter:
 
     def __init__(self, checkpoint: Checkpoint):
         name, seconds, batches = checkpoint.name, checkpoint.seconds, checkpoint.batches
-        self.name = name
+        self.name = stem(name)
         self.metadata: dict[str, Any] = {}
         self._seconds, self._batches = seconds, batches
         self._thread: threading.Thread | None = None
         self._guard = threading.Lock()
-        self._is_writing = self._is_late = self._has_told = False
+        self._is_writing = self._is_late = self._has_told = self._has_foreign_last = False
         self._unwritten: dict[str, Snapshot] = {}
         self._failure: BaseException | None = None
         self._at, self._batches_since = time.monotonic(), 0
@@ -159,29 +163,37 @@ class CheckpointWriter:
         return self._seconds is not None and time.monotonic() - self._at >= self._seconds
 
     def exists(self, kind: str) -> bool:
-        """Return True if there is a file of this kind."""
-        return storage.exists(checkpoint_format.checkpoint_path(self.name, kind))
+        """Return True if there is a file of this kind, of this run."""
+        return not (kind == "last" and self._has_foreign_last) and storage.exists(checkpoint_path(self.name, kind))
 
-    def replace_earlier(self) -> None:
-        """Warn if there are checkpoints of another run here, which this one replaces.
+    def replace_earlier(self, run: Mapping[str, Any] | None = None, is_from_here: bool = False) -> None:
+        """Set aside the best network of another run under this name, and warn if its last state is replaced.
 
-        Its best network gets another name now, since a run without validation data never writes one.
+        The best network gets another name now, since a run without validation data never writes one.
+
+        Parameters
+        ----------
+        run : dict, optional
+            The state of the classifier whose run is resumed; by default a new run begins.
+        is_from_here : bool, optional
+            True if the last state under this name is known to be of this run, and need not be read again.
         """
-        best = checkpoint_format.checkpoint_path(self.name, "best_model")
-        if storage.exists(best):
-            storage.write(checkpoint_format.checkpoint_path(self.name, "previous_best_model"), storage.read(best))
+        best, last = checkpoint_path(self.name, "best_model"), checkpoint_path(self.name)
+        if _is_of_another_run(best, run):
+            storage.write(checkpoint_path(self.name, "best_model_previous"), storage.read(best))
             storage.delete(best)
-        if self.exists("last"):
-            path, name = checkpoint_format.checkpoint_path(self.name), str(self.name)
+        if not is_from_here and _is_of_another_run(last, run):
+            self._has_foreign_last = True
             logger.warning(
-                "A new training replaces the checkpoint %s, which is kept as the previous one for now; "
-                "files.checkpoint_read(%r) would resume it.", path, name,
+                "%s training replaces the checkpoint %s, which is kept as the previous one for now; "
+                "files.checkpoint_read(%r) would resume it.",
+                "A new" if run is None else "The resumed", last, self.name,
             )  # fmt: skip
 
     def write(self, kind: str, model: Any) -> None:
         """Take a snapshot of the model, and write it to one of the files in the background."""
         if kind == "last":
-            self._at, self._batches_since = time.monotonic(), 0
+            self._at, self._batches_since, self._has_foreign_last = time.monotonic(), 0, False
         taken = checkpoint_format.take_state(model, self.metadata)
         self._wait(0 if self._is_late else PATIENCE)
         self._raise_failure()
@@ -233,7 +245,7 @@ class CheckpointWriter:
             held = undo.enter_context(lock.acquire(self.name))
             for kind in ("last", "best_model"):
                 # Only now, since temporary files that it deletes may be those of the program that has the lock.
-                storage.require_writable(checkpoint_format.checkpoint_path(self.name, kind))
+                storage.require_writable(checkpoint_path(self.name, kind))
             undo.pop_all()
         return held
 
@@ -261,7 +273,7 @@ class CheckpointWriter:
             return None
 
     def _write(self, kind: str, taken: Snapshot) -> None:
-        path = checkpoint_format.checkpoint_path(self.name, kind)
+        path = checkpoint_path(self.name, kind)
         try:
             self._lock.check()
             checkpoint_format.write_content(path, checkpoint_format.checkpoint_content(*taken))
@@ -273,3 +285,21 @@ class CheckpointWriter:
         with self._guard:
             if self._unwritten.get(kind) is taken:  # there is no newer one
                 del self._unwritten[kind]
+
+
+def _is_of_another_run(path: str | Path, run: Mapping[str, Any] | None) -> bool:
+    """Return True if there is a file of a run that is not this one, given as the state of its classifier.
+
+    A file that cannot be read is of another one. The histories of two states of one run begin alike.
+    """
+    if run is None or not storage.exists(path):
+        return storage.exists(path)
+    try:
+        stored = migrate(checkpoint_format.read_state(path)[0])
+    except ValueError:
+        return True
+    histories = [(state["run"] or {}).get("history", []) for state in (stored, run)]
+    pairs = list(zip(*histories, strict=False))
+    if pairs:
+        return any(one != other for one, other in pairs)
+    return any(stored[name] != run[name] for name in ("layer_defs", "seed", "dropout_seed")) or not stored["run"]

@@ -5,16 +5,18 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from arignote.checkpoint.format import checkpoint_path, checkpoint_read
+from arignote.checkpoint.format import checkpoint_read
 from arignote.checkpoint.migrations import migrate
+from arignote.checkpoint.names import in_folder, to_resume
 from arignote.checkpoint.state import ModelState
-from arignote.data import atomic, storage
+from arignote.data import atomic
 from arignote.data.dataset import BATCH_SIZE, Data, read_data
 from arignote.data.formats import arrays
 from arignote.data.image_folder import ImageFolderReader
@@ -478,7 +480,9 @@ class NNClassifier:
         checkpoint : str, Path or Checkpoint, optional
             ``DIR/STEM``: the network is written to ``DIR/STEM_last.pkl.gz`` after each epoch, from time to time within
             it, and on a request to stop; and to ``DIR/STEM_best_model.pkl.gz`` at each new best validation loss.
-            Addresses that fsspec supports, such as ``s3://bucket/run/mnist``, work too. A
+            Addresses that fsspec supports, such as ``s3://bucket/run/mnist``, work too. An extension does not count:
+            ``DIR/STEM.pkl.gz`` means the same. A folder alone, ``"runs/"``, gets a stem with the date and the time;
+            with `resume`, the newest run with such a stem there is resumed. A
             :class:`~arignote.nnets.checkpoints.Checkpoint` has the name and all details.
         sgd_type : {"adadelta", "nag", "momentum", "adagrad", "rmsprop", "sgd", "adam"} or SGD, optional
             By default "adadelta".
@@ -555,12 +559,14 @@ class NNClassifier:
         if not isinstance(data_check, bool) and data_check != "warn":
             raise ValueError(f'got data_check={data_check!r}; need True, "warn" or False; try data_check="warn"')
         keep_all = checkpoint.keep_all if isinstance(checkpoint, Checkpoint) else None
+        checkpoint = None if checkpoint == "" else checkpoint
         if checkpoint is not None:
             checkpoint = as_checkpoint(
                 checkpoint, seconds=checkpoint_seconds, batches=checkpoint_batches, keep_all=bool(checkpoint_all),
                 spot_notice=spot_notice,
             )  # fmt: skip
             spot_notice = checkpoint.spot_notice
+            checkpoint = replace(checkpoint, name=in_folder(checkpoint.name, resume))
         elif resume:
             raise TypeError(
                 "got resume=True without a checkpoint; need one to resume from; try fit(..., checkpoint='runs/mine')"
@@ -577,8 +583,7 @@ class NNClassifier:
         change = resuming.check_change(change, given)
         writing = nullcontext() if checkpoint is None else CheckpointWriter(checkpoint)
         with self._unchanged_if_refused(), writing as writer:
-            if resume and checkpoint is not None:
-                self._resume_from(checkpoint.name)
+            is_from_here = resume and checkpoint is not None and self._resume_from(checkpoint.name)
             data = self._gather(X, y, valid, test, given)
             cluster = None if workers is None else as_cluster(workers)
             trainer = self.trainer or self._new_trainer(given, data.order, cluster)
@@ -598,6 +603,8 @@ class NNClassifier:
                 writer.set_metadata(trainer.settings.extra_metadata)
                 if self.trainer is None:
                     writer.replace_earlier()
+                else:
+                    writer.replace_earlier(self.__getstate__(), is_from_here)
             functions = resuming.describe_functions(loader)
             if self.trainer is None:
                 inputs.warn_of_data(data, labels, self.classes_, loader.n_batches("train"))
@@ -625,16 +632,17 @@ class NNClassifier:
                     network.classes = classes
             raise
 
-    def _resume_from(self, name: str | Path) -> None:
-        """Become the classifier in a checkpoint, if there is one; refuse another network."""
-        path = checkpoint_path(name)
-        if self.trainer is not None or not storage.exists(path):
-            return
-        stored = checkpoint_read(name)
+    def _resume_from(self, name: str | Path) -> bool:
+        """Become the classifier in a checkpoint, and return True, if there is one; refuse another network."""
+        path = None if self.trainer is not None else to_resume(name)
+        if path is None:
+            return False
+        stored = checkpoint_read(path)
         resuming.require_same_network(self, stored)
         logger.info("Resuming from %s.", path)
         kept = {"_chosen": self._chosen, "_given_name": self._given_name, "name": self._given_name or stored.name}
         vars(self).update(vars(stored) | kept)
+        return True
 
     def _gather(self, X: Any, y: Any, valid: Any, test: Any, given: dict[str, Any]) -> inputs.Inputs:
         """Return the data of `fit` as the network takes them; the batch size of `Data` counts as given.

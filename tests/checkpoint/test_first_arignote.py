@@ -91,8 +91,7 @@ def in_first_form(layer, definition, values, cuda_convnet):
         return form, [*form["W"], *form["b"]]
     if "W0" in values:
         form = {
-            # A filter of 1 x 1 is the same upside down; cuda-convnet's order of its axes is another.
-            "W": [turned(values["W0"]), values["W1"]],
+            "W": [turned(values["W0"]), turned(values["W1"])],
             "b": [values["b0"], values["b1"]],
             "act_func_args": [[values["slope0"]], [values["slope1"]]],
         }

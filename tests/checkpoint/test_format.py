@@ -79,10 +79,16 @@ def test_cut_off_checkpoints_are_refused(cut, classifier, tmp_path):
         files.checkpoint_read(path)
 
 
-def test_names_of_checkpoints():
-    assert str(files.checkpoint_path("a/b")) == "a/b_last.pkl.gz"
-    assert str(files.checkpoint_path("a/b", "epoch3")) == "a/b_epoch3.pkl.gz"
-    assert str(files.checkpoint_path("a/b_best_model.pkl.gz")) == "a/b_best_model.pkl.gz"
+def test_the_order_of_arguments_of_the_first_arignote(classifier, tmp_path):
+    name = str(tmp_path / "runs/mine.pkl.gz")
+    assert str(files.checkpoint_write(classifier, classifier.trainer, name)) == name
+    files.checkpoint_write(net=classifier, trainer=None, filename=name, extra_metadata={"note": 1})
+    again, metadata = files.checkpoint_read(filename=name, get_metadata=True)
+    assert_same(again.__getstate__(), classifier.__getstate__())
+    assert metadata["note"] == 1
+    for wrong in ((classifier,), (classifier, name)):
+        with pytest.raises(TypeError, match=r"got the file name None; need text or a Path; try checkpoint_write"):
+            files.checkpoint_write(*wrong)
 
 
 def test_a_gzip_bomb_is_refused_before_it_is_unpacked(tmp_path):

@@ -60,6 +60,25 @@ def test_missing_files(tmp_path):
         storage.read(tmp_path / "a")
 
 
+def test_makedirs_tolerates_what_is_there(tmp_path):
+    for _ in range(2):
+        storage.tolerant_makedirs(str(tmp_path / "a/b"))
+    (tmp_path / "file").touch()
+    storage.tolerant_makedirs(tmp_path / "file")
+    storage.tolerant_makedirs("")
+    assert (tmp_path / "a/b").is_dir()
+    with pytest.raises(NotADirectoryError):
+        storage.tolerant_makedirs(tmp_path / "file/a")
+
+
+def test_types_of_files():
+    assert [files.get_file_type(name) for name in ("a.pkl.gz", "a.csv.h5", "b.hdf", "a.csv.gz")] == [
+        "pkl", "hdf", "hdf", "csv",
+    ]  # fmt: skip
+    with pytest.raises(TypeError, match=r"got the file name 'a.txt'; need .*pkl, h5, hdf, csv; try a.pkl"):
+        files.get_file_type("a.txt")
+
+
 def test_without_fsspec_an_address_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(ImportError, match=r"need fsspec.*pip install 'arignote\[s3\]'"):

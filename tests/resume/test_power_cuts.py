@@ -85,7 +85,7 @@ def test_each_save_of_a_training_does(tmp_path, promises, file_system, quick, bl
         marks = there + later
         assert state.get("mine_last.pkl.gz") in allowed(marks, "mine_last.pkl.gz")
         # The best network of the earlier run gets another name.
-        best = {name: state.get(f"mine_{name}.pkl.gz") for name in ("best_model", "previous_best_model")}
+        best = {name: state.get(f"mine_{name}.pkl.gz") for name in ("best_model", "best_model_previous")}
         whole = {content for _, _, content in marks}
         assert set(best.values()) <= {None, *whole} and any(best.values())
         n_states += 1

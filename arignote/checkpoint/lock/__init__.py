@@ -6,9 +6,9 @@ On a local disk it is a file that the system unlocks when its program ends, in w
 
 from pathlib import Path
 
-from arignote.checkpoint.format import checkpoint_path
 from arignote.checkpoint.lock import lease, local
 from arignote.checkpoint.lock.owner import InUseError, Lock
+from arignote.checkpoint.names import checkpoint_path
 from arignote.data import storage
 
 __all__ = ["InUseError", "Lock", "acquire"]

@@ -16,7 +16,7 @@ UNPACKED_BYTES = 64 * 2**20
 UNPACKED_RATIO = 100
 
 
-class CheckpointError(ValueError):
+class CheckpointError(OSError, ValueError):
     """A checkpoint or a pickle cannot be read; nothing in it was run."""
 
 

@@ -22,8 +22,9 @@ __all__ = ["PickleError", "PickleSizeError", "StoredObject", "load", "loads"]
 
 
 def loads(
-    data: bytes | bytearray, start: int = 0, classes: Iterable[str] = (), max_bytes: int | None = None
-) -> tuple[Any, int]:
+    data: bytes | bytearray, start: int = 0, classes: Iterable[str] = (), max_bytes: int | None = None,
+    opaque: Iterable[str] = (),
+) -> tuple[Any, int]:  # fmt: skip
     """Load one pickle without executing any code from it.
 
     Parameters
@@ -36,6 +37,8 @@ def loads(
         :class:`~arignote.data.unpickle.StoredObject`.
     max_bytes : int, optional
         Refuse data that take more memory. By default 64 MiB and 32 times the size of `data`.
+    opaque : iterable of str, optional
+        More such classes, of which the records have no state.
 
     Returns
     -------
@@ -65,15 +68,21 @@ arrays only
     """
     source = io.BytesIO(data)
     source.seek(start)
-    value = load(source, classes, default_limit(len(data)) if max_bytes is None else max_bytes)
+    value = load(source, classes, default_limit(len(data)) if max_bytes is None else max_bytes, opaque=opaque)
     return value, source.tell()
 
 
-def load(source: BinaryIO, classes: Iterable[str], max_bytes: int) -> Any:
-    """Load one pickle from a file; see :func:`loads`. Arrays are never held in memory twice."""
+def load(
+    source: BinaryIO, classes: Iterable[str], max_bytes: int, encoding: str = "latin1", errors: str = "strict",
+    opaque: Iterable[str] = (),
+) -> Any:  # fmt: skip
+    """Load one pickle from a file; see :func:`loads`. Arrays are never held in memory twice.
+
+    `encoding` and `errors` are those of strings of Python 2, as in Python's own pickle.
+    """
     budget = Budget(max_bytes)
     try:
-        return Resolver(budget).resolve(Machine(source, names(classes), budget).run())
+        return Resolver(budget).resolve(Machine(source, names(classes, opaque), budget, encoding, errors).run())
     except (PickleError, OSError, EOFError, zlib.error):  # the last three are errors of the file
         raise
     except Exception as error:  # a damaged pickle can fail in any way

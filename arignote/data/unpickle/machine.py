@@ -31,10 +31,14 @@ class Machine:
 
     OPCODES: dict[int, Callable] = {}
 
-    def __init__(self, source: BinaryIO, names: Mapping[tuple[str, str], Global], budget: Budget):
+    def __init__(
+        self, source: BinaryIO, names: Mapping[tuple[str, str], Global], budget: Budget, encoding: str = "latin1",
+        errors: str = "strict",
+    ):  # fmt: skip
         self.source = source
         self.names = names
         self.budget = budget
+        self.encoding, self.errors = encoding, errors
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -80,6 +84,10 @@ class Machine:
         if not line.endswith(b"\n"):
             raise PickleError("got a pickle that is truncated; need a complete one")
         return line[:-1].decode("latin1")
+
+    def push_old_text(self, data: bytes) -> None:
+        """Push a string of Python 2, as text, or as the bytes that it is if the encoding is "bytes"."""
+        self.push(data if self.encoding == "bytes" else data.decode(self.encoding, self.errors))
 
     def push(self, value: Any) -> None:
         """Push a value that was made for it."""
@@ -188,11 +196,11 @@ def _integer(text: str) -> int | bool:
     return {"00": False, "01": True}[text] if text in ("00", "01") else _parsed(text)
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str) -> bytes:
     """Return a string in the format of Python 2, with quotes and escapes."""
     if len(text) < 2 or text[0] != text[-1] or text[0] not in ("'", '"'):
         raise PickleError("got a string without quotes; need a complete pickle")
-    return codecs.escape_decode(text[1:-1].encode("latin1"))[0].decode("latin1")
+    return codecs.escape_decode(text[1:-1].encode("latin1"))[0]
 
 
 Machine.OPCODES = {
@@ -217,9 +225,9 @@ Machine.OPCODES = {
         "G": lambda m: m.push(m.number(">d")),
         "\x8a": lambda m: m.push(_long(m.sized("<B"))),
         "\x8b": lambda m: m.push(_long(m.sized("<i"))),
-        "S": lambda m: m.push(_quoted(m.line())),
-        "T": lambda m: m.push(m.sized("<i").decode("latin1")),
-        "U": lambda m: m.push(m.sized("<B").decode("latin1")),
+        "S": lambda m: m.push_old_text(_quoted(m.line())),
+        "T": lambda m: m.push_old_text(m.sized("<i")),
+        "U": lambda m: m.push_old_text(m.sized("<B")),
         "V": lambda m: m.push(m.line().encode("latin1").decode("raw-unicode-escape")),
         "X": lambda m: m.push(m.sized("<I").decode("utf-8", "surrogatepass")),
         "\x8c": lambda m: m.push(m.sized("<B").decode("utf-8", "surrogatepass")),

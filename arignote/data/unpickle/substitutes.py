@@ -126,6 +126,15 @@ class StoredObject:
         self.state = state
 
 
+class OpaqueObject(StoredObject):
+    """A record without the state, which nobody needs, and which may be more than plain data."""
+
+    __slots__ = ()
+
+    def set_state(self, state: Any, budget: Budget) -> None:
+        """Leave the state out."""
+
+
 class Global:
     """A global that a pickle refers to, and its substitute. It can be a value itself only if it has a `value`."""
 
@@ -135,9 +144,10 @@ class Global:
         self.make, self.value = make, value
 
 
-def names(classes: Iterable[str] = ()) -> dict[tuple[str, str], Global]:
+def names(classes: Iterable[str] = (), opaque: Iterable[str] = ()) -> dict[tuple[str, str], Global]:
     """Return the globals that a pickle may refer to, by module and name: those of arrays, and allowed classes."""
-    return _OF_ARRAYS | {_split(name): Global(_record_maker(name), name) for name in classes}
+    records = {_split(name): Global(_record_maker(StoredObject, name), name) for name in classes}
+    return _OF_ARRAYS | records | {_split(name): Global(_record_maker(OpaqueObject, name), name) for name in opaque}
 
 
 def text(value: Any) -> str | None:
@@ -164,8 +174,8 @@ def _empty_bytes(arguments: tuple, budget: Budget) -> bytes:
     return b""
 
 
-def _record_maker(kind: str) -> Callable[[tuple, Budget], StoredObject]:
-    return lambda arguments, budget: StoredObject(kind, arguments)
+def _record_maker(record: type[StoredObject], kind: str) -> Callable[[tuple, Budget], StoredObject]:
+    return lambda arguments, budget: record(kind, arguments)
 
 
 def _split(full_name: str) -> tuple[str, str]:

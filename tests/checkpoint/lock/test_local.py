@@ -36,6 +36,12 @@ time.sleep(60)
 """
 
 
+@pytest.mark.parametrize("name", ["mnist.pkl.gz", "mnist_last.pkl.gz", "mnist_best_model"])
+def test_a_run_has_one_lock_by_whatever_name_it_is_called(name, tmp_path):
+    with lock.acquire(tmp_path / "mnist"), pytest.raises(lock.InUseError):
+        lock.acquire(tmp_path / name)
+
+
 def test_another_program_is_told_who_has_it(tmp_path):
     name = tmp_path / "mnist"
     with hold(name) as process:

@@ -51,3 +51,24 @@ def test_a_missing_file_is_an_error(tmp_path):
     for read in (files.read_pickle, files.checkpoint_read, files.read_csv, files.read_array, readers.read_data):
         with pytest.raises(FileNotFoundError, match="need a file that exists"):
             read(tmp_path / "nothing")
+
+
+def test_arguments_of_pickle_load(tmp_path):
+    """Text and bytes as Python 2 wrote them, in each of its opcodes."""
+    (tmp_path / "a.pkl").write_bytes(b"(lp0\nS'caf\\xc3\\xa9'\naU\x05caf\xc3\xa9aT\x05\x00\x00\x00caf\xc3\xa9a.")
+    for given in ({}, {"encoding": "utf-8"}, {"encoding": "bytes"}, {"encoding": "ascii", "errors": "replace"}):
+        expected = b"caf\xc3\xa9"
+        if given.get("encoding") != "bytes":
+            expected = expected.decode(given.get("encoding", "latin1"), given.get("errors", "strict"))
+        for trusted in (False, True):
+            found = files.read_pickle(fname=str(tmp_path / "a.pkl"), trusted=trusted, fix_imports=True, **given)
+            assert found == [expected] * 3
+    with pytest.raises(CheckpointError, match=r"a.pkl: got a damaged pickle .*ascii"):
+        files.read_pickle(tmp_path / "a.pkl", encoding="ascii")
+    with pytest.raises(TypeError, match="got the argument 'encodin'; need one of .*encoding"):
+        files.read_pickle(tmp_path / "a.pkl", encodin="ascii")
+
+
+def test_errors_of_files_are_errors_of_input_and_of_values():
+    assert issubclass(CheckpointError, IOError) and issubclass(CheckpointError, ValueError)
+    assert str(CheckpointError("a.pkl: got it")) == "a.pkl: got it"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from arignote import native
+from arignote.checkpoint.names import find
 from arignote.data import files
 from arignote.data.readers import Data, DataWithHoldoutPartitions
 from arignote.image import augment
@@ -53,6 +54,51 @@ def test_resume_reads_the_checkpoint_that_an_object_names(blobs, tmp_path):
     fit(*blobs, n_epochs=1, checkpoint=checkpoint, resume=True)
     resumed = fit(*blobs, n_epochs=2, checkpoint=checkpoint, resume=True)
     assert [entry["epoch"] for entry in resumed.trainer.history] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["mine.pkl.gz", "mine.pkl", "mine_last.pkl.gz", "mine_best_model.pkl.gz", "mine_last"])
+def test_the_name_of_a_file_means_its_run(name, blobs, tmp_path):
+    given = {"checkpoint": f"{tmp_path}/{name}", "valid": 0.25, "resume": True}
+    fit(*blobs, callbacks=StopAfter(8), **given)
+    assert files.checkpoint_read(given["checkpoint"]).trainer.progress.n_examples > 0
+    assert_same_training(fit(*blobs, **given), fit(*blobs, valid=0.25))
+    assert {file.name for file in tmp_path.glob("[!.]*")} == {f"mine_{kind}.pkl.gz" for kind in KINDS}
+
+
+KINDS = ("last", "previous", "best_model")
+
+
+def test_a_run_of_several_dots_keeps_them(blobs, tmp_path):
+    for rate in ("0.1", "0.05"):
+        fit(*blobs, n_epochs=1, checkpoint=tmp_path / f"rate{rate}")
+    assert len(list(tmp_path.glob("*_last.pkl.gz"))) == 2
+
+
+def test_a_file_is_resumed_where_its_run_has_no_last_state(blobs, tmp_path):
+    straight = fit(*blobs, checkpoint=Checkpoint(tmp_path / "mine", keep_all=True))
+    name = tmp_path / "mine_epoch2.pkl.gz"
+    resumed = fit(*blobs, checkpoint=Checkpoint(name, keep_all=True), resume=True, callbacks=StopAfter(1))
+    assert resumed.trainer.history == straight.trainer.history[:2]
+    assert_same_training(fit(*blobs, checkpoint=name, resume=True), straight)
+    assert (tmp_path / "mine_epoch2_last.pkl.gz").exists()
+
+
+def test_an_empty_name_means_no_checkpoint(blobs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit(*blobs, n_epochs=1, checkpoint="")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_alone_is_resumed(blobs, tmp_path, caplog):
+    caplog.set_level("INFO")
+    given = {"checkpoint": f"{tmp_path}/runs/", "resume": True}
+    fit(*blobs, callbacks=StopAfter(8), **given)
+    (last,) = (tmp_path / "runs").glob("*_last.pkl.gz")
+    name = str(last).removesuffix("_last.pkl.gz")
+    assert f"Checkpoint in the folder {tmp_path}/runs/: {name}." in caplog.messages
+    assert_same_training(fit(*blobs, **given), fit(*blobs))
+    assert f"Resuming from {last}." in caplog.messages
+    assert list((tmp_path / "runs").glob("*_last.pkl.gz")) == [last]
 
 
 def test_resume_from_object_storage(blobs):
@@ -427,7 +473,64 @@ def test_the_best_network_of_an_earlier_run_is_not_taken_for_that_of_a_new_one(b
     earlier = (tmp_path / "mine_best_model.pkl.gz").read_bytes()
     fit(*blobs, n_epochs=1, checkpoint=tmp_path / "mine")
     assert not (tmp_path / "mine_best_model.pkl.gz").exists()
-    assert (tmp_path / "mine_previous_best_model.pkl.gz").read_bytes() == earlier
+    assert (tmp_path / "mine_best_model_previous.pkl.gz").read_bytes() == earlier
+
+
+def test_a_run_called_previous_keeps_its_best_network(blobs, tmp_path):
+    fit(*blobs, valid=0.25, n_epochs=1, checkpoint=tmp_path / "m_previous")
+    best = (tmp_path / "m_previous_best_model.pkl.gz").read_bytes()
+    for _ in range(2):
+        fit(*blobs, valid=0.25, n_epochs=1, checkpoint=tmp_path / "m")
+    assert (tmp_path / "m_previous_best_model.pkl.gz").read_bytes() == best
+
+
+@pytest.mark.parametrize("valid", [None, 0.25])
+def test_the_best_network_of_another_run_is_not_taken_for_that_of_a_resumed_one(valid, blobs, tmp_path, caplog):
+    fit(*blobs, valid=0.25, n_epochs=1, checkpoint=tmp_path / "b", classifier=NNClassifier(DROPPED, rng=2))
+    other = (tmp_path / "b_best_model.pkl.gz").read_bytes()
+    straight = fit(*blobs, valid=valid)
+    fit(*blobs, valid=valid, checkpoint=tmp_path / "a", callbacks=StopAfter(8))
+    resumed = fit(*blobs, valid=valid, classifier=files.checkpoint_read(tmp_path / "a"), checkpoint=tmp_path / "b")
+    assert (tmp_path / "b_best_model_previous.pkl.gz").read_bytes() == other
+    assert "The resumed training replaces the checkpoint" in caplog.text
+    found = find(tmp_path / "b", "best_model", "last")
+    assert ("best_model" in found.name) is (valid is not None)
+    assert_same_params(files.checkpoint_read(found), resumed)
+    assert_same_training(resumed, straight)
+
+
+def test_a_complete_run_replaces_another_one_too(blobs, tmp_path):
+    fit(*blobs, valid=0.25, n_epochs=1, checkpoint=tmp_path / "b", classifier=NNClassifier(DROPPED, rng=2))
+    complete = fit(*blobs, valid=0.25)
+    with pytest.warns(UserWarning, match="so nothing was trained"):
+        fit(*blobs, valid=0.25, classifier=complete, checkpoint=tmp_path / "b")
+    for kind in ("last", "best_model"):
+        assert_same_params(files.checkpoint_read(tmp_path / f"b_{kind}.pkl.gz"), complete)
+
+
+@pytest.mark.parametrize("n_batches", [2, 8])
+def test_the_best_network_of_a_run_is_left_where_it_is_when_it_is_resumed(n_batches, blobs, tmp_path, caplog):
+    given = {"valid": 0.25, "checkpoint": tmp_path / "mine"}
+    stopped = again(fit(*blobs, callbacks=StopAfter(n_batches), **given))  # before the first validation, and after it
+    fit(*blobs, callbacks=StopAfter(8), resume=True, **given)
+    best = (tmp_path / "mine_best_model.pkl.gz").stat()
+    fit(*blobs, classifier=stopped, callbacks=StopAfter(1), **given)
+    assert (tmp_path / "mine_best_model.pkl.gz").stat() == best
+    assert "replaces" not in caplog.text and not (tmp_path / "mine_best_model_previous.pkl.gz").exists()
+
+
+def test_without_a_history_a_run_is_known_by_its_network_and_seed(blobs, tmp_path):
+    fit(*blobs, valid=0.25, n_epochs=1, checkpoint=tmp_path / "mine")
+    other = fit(*blobs, valid=0.25, classifier=NNClassifier(DROPPED, rng=2), callbacks=StopAfter(2))
+    fit(*blobs, valid=0.25, classifier=other, callbacks=StopAfter(1), checkpoint=tmp_path / "mine")
+    assert (tmp_path / "mine_best_model_previous.pkl.gz").exists()
+
+
+def test_a_best_network_that_cannot_be_read_is_of_another_run(blobs, tmp_path):
+    stored = fit(*blobs, n_epochs=1)
+    (tmp_path / "mine_best_model.pkl.gz").write_bytes(b"damaged")
+    fit(*blobs, n_epochs=2, classifier=stored, checkpoint=tmp_path / "mine")
+    assert (tmp_path / "mine_best_model_previous.pkl.gz").read_bytes() == b"damaged"
 
 
 def test_text_is_not_taken_for_the_numbers_of_an_earlier_version(tmp_path):
