@@ -7,11 +7,22 @@ from typing import Any
 import numpy as np
 
 from arignote.nnets import activations
-from arignote.nnets.layers import LAYERS, InputLayer, Layer, OutputLayer
+from arignote.nnets.layers import LAYERS, InputLayer, Layer, OutputLayer, WeightLayer
+from arignote.nnets.layers.dense import ActivatedLayer
 from arignote.util import checks
 
 Definition = list[Any]
 """``[type name, {parameters}]``: plain data, complete, with the layer's name among the parameters."""
+
+# Names and arguments of the first Arignote, in addition to today's.
+ALIASES = {"MaxPoolChannelsLayer": {"k": "n_channels"}}
+"""Layer -> its parameters under other names -> under today's."""
+START_VALUES = ("W", "b", "act_func_args")
+"""Parameters that say from which values weights, biases and what an activation learns start; see `start_values`."""
+WITHOUT_EFFECT = ("batch_size", "partial_sum", "corruption_level", "may_train_unsupervised", "clip")
+"""Parameters that tuned old hardware, or training without labels."""
+OF_WEIGHTS = ("l1", "l2", "maxnorm", "fix_params")
+"""Parameters that every layer takes; they say nothing of a layer without weights."""
 
 EXAMPLE = '[["FCLayer", {"n_units": 100}], ["ClassificationOutputLayer", {"n_classes": 10}]]'
 
@@ -22,8 +33,8 @@ def read(layer_defs: Sequence) -> list[Definition]:
     Parameters
     ----------
     layer_defs : list
-        Each entry is a list or tuple of a layer's type (its name, or its class) and, if need be, a dictionary of
-        parameters. The input layer can be omitted.
+        Each entry is a layer; or a list or tuple of a layer's type (its class, or its name, with or without "Layer" at
+        the end) and, if need be, a dictionary of parameters. The input layer can be omitted.
 
     Returns
     -------
@@ -74,6 +85,8 @@ def known_shape(definitions: Sequence[Definition]) -> tuple[int, ...] | None:
 
 def _read_entry(i: int, entry: Any) -> Definition:
     """Return one entry as [type name, parameters], checked as far as the signature of the layer goes."""
+    if isinstance(entry, Layer):
+        entry = [type(entry), entry.arguments]
     if isinstance(entry, str) or not isinstance(entry, Sequence) or not 1 <= len(entry) <= 2:
         raise ValueError(
             f"layer {i}: got {checks.brief(entry)}; need [type] or [type, {{parameters}}]; "
@@ -82,6 +95,8 @@ def _read_entry(i: int, entry: Any) -> Definition:
     layer_type, params = entry[0], entry[1] if len(entry) == 2 else {}
     if inspect.isclass(layer_type) and issubclass(layer_type, Layer):
         layer_type = layer_type.__name__
+    if isinstance(layer_type, str) and layer_type not in LAYERS and f"{layer_type}Layer" in LAYERS:
+        layer_type += "Layer"
     if not isinstance(layer_type, str) or layer_type not in LAYERS:
         raise ValueError(
             f"layer {i}: got the type {checks.brief(layer_type)}; need a layer; {checks.suggestion(layer_type, LAYERS)}"
@@ -94,6 +109,7 @@ def _read_entry(i: int, entry: Any) -> Definition:
     if not isinstance(params.get("name"), str | None):
         raise ValueError(f'layer {i} ({layer_type}): got name={checks.brief(params["name"])}; need text; try name="a"')
     signature = inspect.signature(LAYERS[layer_type]).parameters
+    params = _of_today(layer_type, params, signature)
     for name in params:
         if name not in signature:
             raise ValueError(
@@ -108,10 +124,53 @@ def _read_entry(i: int, entry: Any) -> Definition:
     return [layer_type, {name: _plain(value, name, f"layer {i} ({layer_type})") for name, value in params.items()}]
 
 
+def _of_today(layer_type: str, params: Mapping[str, Any], signature: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a layer under today's names, without start values and those that have no effect."""
+    names = ALIASES.get(layer_type, {})
+    ignored = (*WITHOUT_EFFECT, *OF_WEIGHTS, *(START_VALUES if issubclass(LAYERS[layer_type], WeightLayer) else ()))
+    found = {names.get(name, name): value for name, value in params.items()}
+    return {name: value for name, value in found.items() if name in signature or name not in ignored}
+
+
+def start_values(layer_defs: Sequence, definitions: Sequence[Definition]) -> dict[str, np.ndarray]:
+    """Return the values that definitions let parameters start from, by full names such as ``fc1.W``.
+
+    Parameters
+    ----------
+    layer_defs : list
+        As they were given.
+    definitions : list
+        What `read` returned for them.
+
+    Examples
+    --------
+    >>> given = [["FCLayer", {"n_units": 2, "b": [1, 2]}], ["ClassificationOutputLayer", {"n_classes": 3}]]
+    >>> start_values(given, read(given))
+    {'fc1.b': array([1, 2])}
+    """
+    found: dict[str, np.ndarray] = {}
+    for entry, definition in zip(layer_defs, definitions[len(definitions) - len(layer_defs) :], strict=True):
+        given = entry.arguments if isinstance(entry, Layer) else dict(*entry[1:])
+        layer = make_layer(definition)
+        own = inspect.signature(type(layer)).parameters
+        values = {name: given[name] for name in START_VALUES if given.get(name) is not None and name not in own}
+        if not isinstance(layer, WeightLayer) or not values:
+            continue
+        learned = values.pop("act_func_args", ())
+        names = list(layer._activation.learned) if isinstance(layer, ActivatedLayer) else []
+        if len(learned) > len(names):
+            raise ValueError(
+                f"{layer}: got act_func_args={checks.brief(learned)}; need {len(names)}: {', '.join(names)}"
+            )
+        values |= learned if isinstance(learned, Mapping) else dict(zip(names, learned, strict=False))
+        found |= {f"{layer.name}.{name}": np.asarray(value) for name, value in values.items()}
+    return found
+
+
 def _plain(value: Any, name: str, where: str) -> Any:
     """Return a parameter as plain data, which can be stored and read without running anything."""
-    if name == "activation" and callable(value):
-        return activations.find(value)[0]
+    if name == "activation" and (callable(value) or isinstance(value, str)):
+        return activations.find(value)[0] if callable(value) else activations.standardize_activation_name(value)
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, list | tuple):

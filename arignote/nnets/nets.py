@@ -120,6 +120,7 @@ class NNClassifier:
         if rng is not None and random_state is not None:
             raise TypeError("got rng and random_state, which mean the same; need one of them; try rng=42")
         self.layer_defs = definitions.read(layer_defs)
+        self._start_values = definitions.start_values(layer_defs, self.layer_defs)
         self.name = str(name)
         self.batch_size = None if batch_size is None else checks.whole_number(batch_size, "batch_size")
         self.seed = streams.as_seed(random_state if rng is None else rng)
@@ -146,6 +147,8 @@ class NNClassifier:
         """Build the network for examples of one shape, from stored parameters and classes if there are any."""
         shape = tuple(checks.whole_number(n, "n_in") for n in shape)
         self._network = Network(self.layer_defs, shape, self.seed, self.dropout_seed, stored, classes)
+        if stored is None:
+            self._network.start_from(self._start_values)
         if self._stored_network is not None:
             self.set_trainable_params(self._stored_network)
 
@@ -845,7 +848,7 @@ class NNClassifier:
         self.trainer = None
         self._network = None
         self._stored_network = None
-        self._chosen, self._given_name = {}, None
+        self._chosen, self._given_name, self._start_values = {}, None, {}
         if stored.input_shape is not None:
             self._build(stored.input_shape, dict(stored.params or {}), stored.classes)
         if stored.run is not None:

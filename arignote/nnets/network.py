@@ -207,6 +207,13 @@ class Network:
             param = self.params[name]
             param.set_value(memory.copy(np.asarray(value, dtype=param.dtype)), borrow=True)
 
+    def start_from(self, values: Mapping[str, np.ndarray]) -> None:
+        """Set parameters by name before training; one number stands for all of a parameter."""
+        self.require_names(values, "the definition")
+        shapes = {name: self.params[name].get_value(borrow=True).shape for name in values}
+        filled = {name: np.broadcast_to(v, shapes[name]) if np.ndim(v) == 0 else v for name, v in values.items()}
+        self.set_values(filled, "the definition")
+
     # -- losses ------------------------------------------------------------------------------------------------------
 
     def check_loss(self, name: str, what: str, trained: bool = False) -> str:

@@ -203,3 +203,60 @@ def test_the_examples_are_importable_and_resume(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="All 1 epochs"):
         again = mnist.load_and_train(tmp_path / "conv", tmp_path / "more")
     np.testing.assert_array_equal(again.predict_proba(small[0][0]), conv.predict_proba(small[0][0]))
+
+
+# -- definitions of layers -------------------------------------------------------------------------------------------
+
+
+def test_layers_under_other_names_and_as_objects():
+    from arignote.nnets import layers
+
+    entries = [
+        ["Input"], ["FC", {"n_units": 6, "activation": "REC"}], ["MaxPoolChannels", {"k": 2}],
+        ["Dropout", {"dropout_p": 0.1}],
+        ["ClassificationOutput", {"n_classes": 3}],
+    ]  # fmt: skip
+    objects = [
+        layers.InputLayer(), layers.FCLayer(6, activation="relu"), layers.MaxPoolChannelsLayer(2),
+        layers.DropoutLayer(0.1), layers.ClassificationOutputLayer(n_classes=3),
+    ]  # fmt: skip
+    one, other = NNClassifier(entries, n_in=5, rng=1), NNClassifier(objects, n_in=5, rng=1)
+    assert one.layer_defs == other.layer_defs
+    assert one.layer_defs[1] == ["FCLayer", {"n_units": 6, "activation": "relu", "name": "fc1"}]
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    with pytest.raises(ValueError, match="got the type 'FCC'.*try \"FCLayer\""):
+        NNClassifier([["FCC", {"n_units": 6}], MLP[1]])
+
+
+OF_ALL = {"l1": 0.0, "l2": 0.1, "maxnorm": None, "fix_params": False, "may_train_unsupervised": True,
+          "corruption_level": 0.3, "batch_size": 128, "partial_sum": 1, "clip": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "layer", [["FCLayer", {"n_units": 8, "name": "it"}], ["DropoutLayer", {"dropout_p": 0.2, "name": "it"}]]
+)
+def test_every_layer_takes_what_all_took(layer):
+    name, params = layer
+    classifier = NNClassifier([[name, params | OF_ALL], MLP[1]], n_in=5, rng=1)
+    kept = {"l1", "l2", "maxnorm", "fix_params"} if name == "FCLayer" else set()
+    assert set(classifier.layer_defs[1][1]) == set(params) | kept
+    with pytest.raises(ValueError, match="got the parameter 'corruption'; need one that this layer takes"):
+        NNClassifier([[name, params | {"corruption": 0.3}], MLP[1]])
+
+
+def test_weights_biases_and_slopes_can_be_given():
+    W, b = rng.normal(size=(5, 4)), rng.normal(size=4)
+    given = {"n_units": 4, "activation": "prelu_shelf", "W": W, "b": b, "act_func_args": (0.5, [0.1, 0.2, 0.3, 0.4])}
+    layers = [["FCLayer", given], MLP[1]]
+    for classifier in (
+        NNClassifier(layers, n_in=5, rng=1),
+        NNClassifier(layers, rng=1).fit(X, y, n_epochs=1, batch_size=300, lr_rule=1e-30),
+    ):
+        params = classifier.params
+        for name, value in (("W", W), ("b", b), ("slope", np.full(4, 0.5)), ("shelf", [0.1, 0.2, 0.3, 0.4])):
+            np.testing.assert_allclose(params[f"fc1.{name}"].get_value(), value, rtol=1e-6)
+        assert set(classifier.layer_defs[1][1]) == {"n_units", "activation", "name"}
+    with pytest.raises(ValueError, match=r"got fc1.W of shape \(5, 3\) from the definition; need \(5, 4\)"):
+        NNClassifier([["FCLayer", given | {"W": W[:, :3]}], MLP[1]], n_in=5)
+    with pytest.raises(ValueError, match="got act_func_args=.*need 1: slope"):
+        NNClassifier([["FCLayer", {"n_units": 4, "act_func_args": [1, 2]}], MLP[1]], n_in=5)

@@ -84,7 +84,7 @@ def image_net(*layers, n_pixels=6):
             [["ConvLayer", {"n_output_maps": 2, "filter_shape": 7}]],
             r"got an input of shape \(2, 6, 6\).*would be \(2, 0, 0\)",
         ),
-        ([["MaxPool2DLayer", {"pool_shape": 8}]], "smaller filters or pools, or larger images"),
+        ([["MaxPool2DLayer", {"pool_shape": 8, "ignore_border": True}]], "smaller filters or pools, or larger images"),
         ([["MaxPoolChannelsLayer", {"n_channels": 4}]], "need a number of channels that 4 divides"),
         ([["BC01ToC01BLayer"], ["FCLayer", {"n_units": 5}]], r'try a \["C01BToBC01Layer"\] before it'),
         ([["BC01ToC01BLayer"]], r'"output".*try a \["C01BToBC01Layer"\] before it'),

@@ -12,9 +12,11 @@ layer with state that is not learned, such as a running mean, calls `add_buffer`
 """
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,6 +87,19 @@ class BuildContext:
     stored: Mapping[str, np.ndarray] | None = None
 
 
+def _recorded(init: Callable) -> Callable:
+    """Decorate the `__init__` of a layer, so that the layer knows the arguments that it was made with."""
+
+    @wraps(init)
+    def recording(self: Any, *args: Any, **kwargs: Any) -> None:
+        if "arguments" not in vars(self):  # set by the class itself, before its base classes come
+            given = inspect.signature(init).bind_partial(self, *args, **kwargs).arguments
+            self.arguments = dict(list(given.items())[1:])
+        init(self, *args, **kwargs)
+
+    return recording
+
+
 class Layer:
     """A layer of a network: shapes, an expression, and perhaps parameters.
 
@@ -108,6 +123,8 @@ class Layer:
         True in the network that is trained, False in its deterministic twin.
     output : symbolic
         The output of the layer.
+    arguments : dict
+        Those that the layer was made with, by name.
     """
 
     short_name: ClassVar[str] = "layer"
@@ -116,9 +133,12 @@ class Layer:
     output_shape: Shape
     context: BuildContext
     output: Any
+    arguments: dict[str, Any]
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = _recorded(vars(cls)["__init__"])  # type: ignore[method-assign]
         known = LAYERS.get(cls.__name__)
         if known is not None and known.__module__.startswith("arignote.") and known.__module__ != cls.__module__:
             raise ValueError(
@@ -128,6 +148,7 @@ class Layer:
         if not abstract:
             LAYERS[cls.__name__] = cls
 
+    @_recorded
     def __init__(self, name: str | None = None):
         if name is not None and (not isinstance(name, str) or not name or "." in name):
             raise ValueError(f'got name={name!r}; need a text without "."; try name="fc1"')
