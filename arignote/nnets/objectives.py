@@ -18,6 +18,18 @@ Objective = Callable
 """``objective(output, target, weight=None)``."""
 
 
+def with_logarithms(logarithms):
+    """Return probabilities whose logarithms are known, for objectives that are exact where a probability is tiny."""
+    output = tensor.exp(logarithms)
+    output.tag.logarithms = logarithms
+    return output
+
+
+def logarithms_of(output):
+    """Return the logarithms of an output that `with_logarithms` returned, or None."""
+    return getattr(output.tag, "logarithms", None)
+
+
 def weighted_mean(values, weight=None):
     """Return the mean of the examples' values, weighted if there are weights.
 
@@ -39,13 +51,16 @@ def nll(output, target, weight=None):
     target : symbolic int32 vector
     weight : symbolic vector, optional
     """
-    if weight is None:
+    if weight is None and logarithms_of(output) is None:
         return mean_nll(output, target)
     return weighted_mean(-PickLabel()(_log_probabilities(output), target), weight)
 
 
 def _log_probabilities(output):
     """Return logarithms, exact also where a probability is too small to be stored."""
+    known = logarithms_of(output)
+    if known is not None:
+        return known
     if output.owner is None or not isinstance(output.owner.op, Softmax):
         return tensor.log(output)
     x = output.owner.inputs[0]

@@ -178,6 +178,34 @@ def _unchanged(model: Model, layer: Layer, x: str) -> str:
 
 
 # Layers that a program derives from these may compute something else: only these very classes are known.
+def _locally(model: Model, layer: Any, x: str) -> str:
+    n, k = layer.n_segments, layer.n_pieces
+    segments = model.node("Reshape", x, model.shape(0, n, layer.segment_size))
+    z = model.node("MatMul", model.node("Transpose", segments, perm=[1, 0, 2]), _param(model, layer, "W"))
+    z = model.node("Reshape", model.node("Transpose", z, perm=[1, 0, 2]), model.shape(0, n, k, layer.n_units))
+    z = model.node("Reshape", model.node("Transpose", z, perm=[0, 2, 1, 3]), model.shape(0, k * n * layer.n_units))
+    return _activated(model, layer, model.node("Add", z, _param(model, layer, "b")))
+
+
+def _classified(model: Model, layer: Any, x: str) -> str:
+    z = _linear(model, layer, x)
+    if layer.params["W"].get_value(borrow=True).shape[1] > 1:
+        return model.node("Softmax", z, axis=1)
+    return model.node("Concat", model.node("Sigmoid", model.node("Neg", z)), model.node("Sigmoid", z), axis=1)
+
+
+def _ordinal(model: Model, layer: Any, x: str) -> str:
+    x = x if len(layer.input_shape) == 1 else model.node("Flatten", x, axis=1)
+    b = np.asarray(layer.params["b"].get_value(), np.float64)
+    thresholds = np.concatenate([b[:1], b[:1] + np.exp(b[1:]).cumsum()]).astype(np.float32)
+    score = model.node("MatMul", x, _param(model, layer, "W"))
+    below = model.node("Sigmoid", model.node("Sub", model.weight("thresholds", thresholds), score))
+    zero = model.node("Mul", score, model.weight("zero", np.zeros(1, np.float32)))
+    one = model.node("Add", zero, model.weight("one", np.ones(1, np.float32)))
+    upper = model.node("Concat", below, one, axis=1)
+    return model.node("Sub", upper, model.node("Concat", zero, below, axis=1))
+
+
 TRANSLATIONS: dict[type, Callable] = {
     layers.InputLayer: _unchanged,
     layers.InputImageLayer: _unchanged,
@@ -186,13 +214,16 @@ TRANSLATIONS: dict[type, Callable] = {
     layers.DropoutLayer: _unchanged,
     layers.FCLayer: _dense,
     layers.FCMaxoutLayer: _dense,
+    layers.LCLayer: _locally,
+    layers.LCMaxoutLayer: _locally,
     layers.ConvLayer: _conv,
     layers.ConvMaxoutLayer: _conv,
     layers.MLPConvLayer: _mlpconv,
     layers.MaxPool2DLayer: _pool,
     layers.MaxPoolChannelsLayer: _pool_channels,
     layers.GlobalAveragePoolLayer: lambda model, layer, x: model.node("ReduceMean", x, axes=[2, 3], keepdims=0),
-    layers.ClassificationOutputLayer: lambda model, layer, x: model.node("Softmax", _linear(model, layer, x), axis=1),
+    layers.ClassificationOutputLayer: _classified,
+    layers.OrdinalOutputLayer: _ordinal,
     layers.MultilabelOutputLayer: lambda model, layer, x: model.node("Sigmoid", _linear(model, layer, x)),
     layers.SoftmaxOutputLayer: lambda model, layer, x: model.node("Softmax", x, axis=1),
 }

@@ -16,6 +16,7 @@ from arignote.nnets import metrics as metric_tables
 from arignote.nnets import objectives as objective_tables
 from arignote.nnets.layers.base import Layer, WeightLayer
 from arignote.nnets.layers.dense import as_vectors
+from arignote.nnets.objectives import with_logarithms
 from arignote.ops import activate, matmul, softmax
 from arignote.util import checks
 
@@ -205,18 +206,73 @@ class WeightedOutputLayer(OutputLayer, WeightLayer, abstract=True):
 
 
 class ClassificationOutputLayer(WeightedOutputLayer):
-    """Multinomial logistic regression: ``softmax(x @ W + b)``.
+    """Multinomial logistic regression, ``softmax(x @ W + b)``; of two classes with one unit, ``sigmoid(x @ W + b)``.
 
     Parameters
     ----------
     n_classes : int
-        Number of classes; labels are 0 ... n_classes - 1.
+        Number of classes; labels are 0 ... n_classes - 1. With 1, there are two classes, and one unit for the
+        probability of class 1: half as many weights, and the same family of functions as with 2.
     name, l1, l2, maxnorm, fix_params : optional
         See :class:`~arignote.nnets.layers.base.WeightLayer`.
     """
 
+    least_classes = 1
+
+    def output_shape_for(self, input_shape):
+        (n_units,) = super().output_shape_for(input_shape)
+        return (max(2, n_units),)
+
     def expression(self, x):
-        return softmax(self.linear(x))
+        z = self.linear(x)
+        if self._n_classes > 1:
+            return softmax(z)
+        return with_logarithms(tensor.concatenate([log_sigmoid(-z), log_sigmoid(z)], axis=1))
+
+
+class OrdinalOutputLayer(WeightedOutputLayer):
+    r"""Ordinal regression: classes in an order, such as grades, by one score and thresholds (proportional odds).
+
+    The score is ``s = x @ W``; class ``k`` or one below it has the probability ``sigmoid(t[k] - s)``, with thresholds
+    ``t[0] < t[1] < ...``: ``t[0] = b[0]``, and ``t[k] = t[k - 1] + exp(b[k])``, so that they keep their order. At the
+    start all classes are as probable. McCullagh, "Regression models for ordinal data", J. R. Stat. Soc. B 42 (1980).
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes; labels are 0 ... n_classes - 1, in their order.
+    name, l1, l2, maxnorm, fix_params : optional
+        See :class:`~arignote.nnets.layers.base.WeightLayer`.
+    """
+
+    least_classes = 2
+
+    def create_params(self):
+        shape = (int(np.prod(self.input_shape)), 1)
+        self.add_weight("W", lambda rng: np.zeros(shape), incoming_axes=(0,), shape=shape)
+        below = np.arange(1, self._n_classes) / self._n_classes
+        thresholds = np.log(below / (1 - below))
+        self.add_param("b", np.concatenate([thresholds[:1], np.log(np.diff(thresholds))]))
+
+    def expression(self, x):
+        score, b = matmul(as_vectors(x, self.input_shape), self.params["W"])[:, 0].dimshuffle(0, "x"), self.params["b"]
+        steps = tensor.exp(b[1:])
+        thresholds = tensor.concatenate([b[:1], b[0] + steps.cumsum()])
+        z = thresholds.dimshuffle("x", 0) - score
+        # Class k has the probability sigmoid(z[k]) - sigmoid(z[k - 1]), which is the product of sigmoid(z[k]),
+        # sigmoid(-z[k - 1]) and 1 - exp(z[k - 1] - z[k]): of their logarithms none is a difference of large numbers.
+        nothing = score * 0
+        upper = tensor.concatenate([log_sigmoid(z), nothing], axis=1)
+        lower = tensor.concatenate([nothing, log_sigmoid(-z)], axis=1)
+        between = tensor.log(-tensor.expm1(-steps))
+        none = between.sum() * 0
+        ends = tensor.stack([none])
+        return with_logarithms(upper + lower + tensor.concatenate([ends, between, ends]).dimshuffle("x", 0))
+
+
+def log_sigmoid(z):
+    """Return ``log(sigmoid(z))``, exact for large negative numbers too."""
+    return tensor.minimum(z, 0) - tensor.log1p(tensor.exp(-abs(z)))
 
 
 class MultilabelOutputLayer(WeightedOutputLayer):

@@ -19,6 +19,8 @@ EXAMPLES = {
     "C01BToBC01Layer": ({}, IMAGE),
     "FCLayer": ({"n_units": 5, "activation": "prelu_shelf"}, IMAGE),
     "FCMaxoutLayer": ({"n_units": 4, "maxout_k": 3}, (6,)),
+    "LCLayer": ({"n_units": 3, "n_segments": 2, "activation": "prelu_shelf"}, IMAGE),
+    "LCMaxoutLayer": ({"n_units": 2, "n_segments": 3, "maxout_k": 2}, (6,)),
     "ConvLayer": ({"n_output_maps": 3, "filter_shape": [3, 2], "stride": [2, 1]}, IMAGE),
     "ConvMaxoutLayer": ({"n_output_maps": 3, "filter_shape": [2, 3], "maxout_k": 2}, IMAGE),
     "MLPConvLayer": ({"n_output_maps": 2, "filter_shape": [3, 3], "n_units": [4, 3]}, IMAGE),
@@ -27,6 +29,7 @@ EXAMPLES = {
     "GlobalAveragePoolLayer": ({}, IMAGE),
     "DropoutLayer": ({"dropout_p": 0.4}, IMAGE),
     "ClassificationOutputLayer": ({"n_classes": 3}, (6,)),
+    "OrdinalOutputLayer": ({"n_classes": 4}, (6,)),
     "SoftmaxOutputLayer": ({}, (6,)),
     "MultilabelOutputLayer": ({"n_classes": 3}, (6,)),
 }
@@ -135,7 +138,7 @@ def test_parameters_have_stable_names_and_depend_on_the_seed_alone(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if EXAMPLES[name][1] == IMAGE and "Input" not in name])
 def test_layers_of_images_compute_the_same_in_either_order(name, quick_if_possible):
-    if name in ("BC01ToC01BLayer", "C01BToBC01Layer", "FCLayer"):
+    if name in ("BC01ToC01BLayer", "C01BToBC01Layer", "FCLayer", "LCLayer"):
         pytest.skip("has one order only")
     params, shape = EXAMPLES[name]
     first = ["InputImageLayer", {"name": "input", "n_images": shape[0], "n_pixels": shape[1:]}]
