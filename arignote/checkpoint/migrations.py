@@ -23,7 +23,8 @@ def migrate(state: Mapping[str, Any]) -> dict[str, Any]:
     --------
     >>> old = {"state_version": 1, "name": "mine", "layer_defs": [], "trainer": None}
     >>> migrate(old)
-    {'state_version': 4, 'name': 'mine', 'run': None, 'classes': None, 'columns': None, 'has_copied_params': False}
+    {'state_version': 4, 'name': 'mine', 'layer_defs': [], 'run': None, 'classes': None, 'columns': None, \
+'has_copied_params': False}
     """
     version = state.get("state_version")
     if type(version) is not int or version not in (*MIGRATIONS, VERSION):

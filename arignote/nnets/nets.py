@@ -392,7 +392,7 @@ class NNClassifier:
         >>> other = NNClassifier(define_mlp(2, [3]), n_in=4, rng=1)
         >>> other.set_trainable_params(name)
         >>> with np.load(name) as arrays:
-        ...     bool((other.params["fc1.W"].get_value() == arrays["fc1.W"]).all())
+        ...     bool((other.params["fc0.W"].get_value() == arrays["fc0.W"]).all())
         True
         """
         return arrays.write(filename, self.network.get_values())
