@@ -160,7 +160,8 @@ class Maxout(KernelOp):
 
     def make_node(self, z, bias):
         z, bias = tensor.as_tensor_variable(z), tensor.as_tensor_variable(bias)
-        return Apply(self, [z, bias], [z.type()])
+        # Its width is not that of z, which engines may know.
+        return Apply(self, [z, bias], [tensor.TensorType(z.dtype, (False,) * z.ndim)()])
 
     def run(self, outputs, z, bias):
         shape = (z.shape[0], z.shape[1] // self.n_pieces, *z.shape[2:])

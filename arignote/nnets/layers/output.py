@@ -227,7 +227,8 @@ class ClassificationOutputLayer(WeightedOutputLayer):
         z = self.linear(x)
         if self._n_classes > 1:
             return softmax(z)
-        return with_logarithms(tensor.concatenate([log_sigmoid(-z), log_sigmoid(z)], axis=1))
+        signs = np.array([-1, 1], dtype=z.dtype)
+        return with_logarithms(log_sigmoid(z[:, 0].dimshuffle(0, "x") * signs))
 
 
 class OrdinalOutputLayer(WeightedOutputLayer):
@@ -256,18 +257,27 @@ class OrdinalOutputLayer(WeightedOutputLayer):
 
     def expression(self, x):
         score, b = matmul(as_vectors(x, self.input_shape), self.params["W"])[:, 0].dimshuffle(0, "x"), self.params["b"]
-        steps = tensor.exp(b[1:])
-        thresholds = tensor.concatenate([b[:1], b[0] + steps.cumsum()])
+        n = self._n_classes
+        is_first = np.arange(n - 1) == 0
+        steps = tensor.exp(tensor.switch(is_first, 0, b))
+        thresholds = (np.tri(n - 1, dtype=b.dtype) * tensor.switch(is_first, b, steps)).sum(axis=1)
         z = thresholds.dimshuffle("x", 0) - score
         # Class k has the probability sigmoid(z[k]) - sigmoid(z[k - 1]), which is the product of sigmoid(z[k]),
         # sigmoid(-z[k - 1]) and 1 - exp(z[k - 1] - z[k]): of their logarithms none is a difference of large numbers.
-        nothing = score * 0
-        upper = tensor.concatenate([log_sigmoid(z), nothing], axis=1)
-        lower = tensor.concatenate([nothing, log_sigmoid(-z)], axis=1)
-        between = tensor.log(-tensor.expm1(-steps))
-        none = between.sum() * 0
-        ends = tensor.stack([none])
-        return with_logarithms(upper + lower + tensor.concatenate([ends, between, ends]).dimshuffle("x", 0))
+        # Each is put in its place by a matrix of zeros and ones, since JAX cannot join arrays of symbolic sizes.
+        upper, lower = np.eye(n - 1, n, dtype=b.dtype), np.eye(n - 1, n, 1, dtype=b.dtype)
+        between = np.where(is_first[:, np.newaxis], 0, upper).astype(b.dtype)
+        shrink = tensor.log(-tensor.expm1(-steps))
+        return with_logarithms(
+            _placed(log_sigmoid(z), upper)
+            + _placed(log_sigmoid(-z), lower)
+            + (shrink.dimshuffle(0, "x") * between).sum(axis=0).dimshuffle("x", 0)
+        )
+
+
+def _placed(columns, places):
+    """Return a matrix with columns in other places, which a matrix of zeros and ones says."""
+    return (columns.dimshuffle(0, 1, "x") * places).sum(axis=1)
 
 
 def log_sigmoid(z):
