@@ -181,7 +181,9 @@ def _unchanged(model: Model, layer: Layer, x: str) -> str:
 def _locally(model: Model, layer: Any, x: str) -> str:
     n, k = layer.n_segments, layer.n_pieces
     segments = model.node("Reshape", x, model.shape(0, n, layer.segment_size))
-    z = model.node("MatMul", model.node("Transpose", segments, perm=[1, 0, 2]), _param(model, layer, "W"))
+    W = layer.params["W"].get_value().astype(np.float32).reshape(n, k, layer.segment_size, layer.n_units)
+    weights = model.weight(f"{layer.name}.W", W.transpose(0, 2, 1, 3).reshape(n, layer.segment_size, k * layer.n_units))
+    z = model.node("MatMul", model.node("Transpose", segments, perm=[1, 0, 2]), weights)
     z = model.node("Reshape", model.node("Transpose", z, perm=[1, 0, 2]), model.shape(0, n, k, layer.n_units))
     z = model.node("Reshape", model.node("Transpose", z, perm=[0, 2, 1, 3]), model.shape(0, k * n * layer.n_units))
     return _activated(model, layer, model.node("Add", z, _param(model, layer, "b")))

@@ -58,24 +58,29 @@ class LCLayer(ActivatedLayer):
 
     def create_params(self):
         n_in, initialize = self.segment_size, self._activation.initialize
-        shape = (self.n_segments, n_in, self.n_units * self.n_pieces)
-        self.add_weight("W", lambda rng: initialize(rng, shape, n_in, self.n_units), incoming_axes=(1,), shape=shape)
+        pieces = (self.n_pieces,) if self.n_pieces > 1 else ()
+        shape = (self.n_segments, *pieces, n_in, self.n_units)
+        incoming = (len(shape) - 2,)
+        self.add_weight(
+            "W", lambda rng: initialize(rng, shape, n_in, self.n_units), incoming_axes=incoming, shape=shape
+        )
         self.add_unit_params(self.n_segments * self.n_units)
 
     def expression(self, x):
-        x, size = as_vectors(x, self.input_shape), self.segment_size
+        x, size, W = as_vectors(x, self.input_shape), self.segment_size, self.params["W"]
         parts = [
-            ops.matmul(x[:, i * size : (i + 1) * size], self.params["W"][i]).reshape((-1, self.n_pieces, self.n_units))
+            # The width of each part is known, which JAX needs.
+            ops.matmul(x[:, i * size : (i + 1) * size], W[i] if W.ndim == 3 else W[i, j]).reshape((-1, 1, self.n_units))
+            for j in range(self.n_pieces)
             for i in range(self.n_segments)
         ]
-        z = tensor.concatenate(parts, axis=2)
-        return self.activate(z.reshape((-1, self.n_pieces * self.n_segments * self.n_units)))
+        return self.activate(tensor.concatenate(parts, axis=2).reshape((-1, len(parts) * self.n_units)))
 
 
 class LCMaxoutLayer(LCLayer):
     """A locally connected layer whose units take the largest of `maxout_k` linear functions.
 
-    Column ``j * n_units + i`` of ``W[s]`` holds the weights of linear function j of unit i of segment s.
+    Column i of ``W[s, j]`` holds the weights of linear function j of unit i of segment s.
 
     Parameters
     ----------

@@ -25,9 +25,10 @@ def test_maxout_of_each_segment(float64, quick):
     layers = [["LCMaxoutLayer", {"n_units": 3, "n_segments": 2, "maxout_k": 4}], ["SoftmaxOutputLayer"]]
     classifier = NNClassifier(layers, n_in=12, rng=1)
     W, b = classifier.params["lc_maxout1.W"].get_value(), rng.normal(size=4 * 6)
-    assert W.shape == (2, 6, 12)
+    assert W.shape == (2, 4, 6, 3)
     classifier.network.set_values({"lc_maxout1.b": b})
-    pieces = np.stack([(X[:, 6 * s : 6 * s + 6] @ W[s]).reshape(7, 4, 3) for s in range(2)], axis=2).reshape(7, 4, 6)
+    pieces = np.stack([[X[:, 6 * s : 6 * s + 6] @ W[s, j] for j in range(4)] for s in range(2)])  # s, j, row, unit
+    pieces = pieces.transpose(2, 1, 0, 3).reshape(7, 4, 6)
     expected = np.exp((pieces + b.reshape(4, 6)).max(axis=1))
     np.testing.assert_allclose(classifier.predict_proba(X), expected / expected.sum(axis=1, keepdims=True))
 
